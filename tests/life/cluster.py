@@ -1,0 +1,110 @@
+"""A throw-away PostgreSQL for tests: made in a temporary folder, reached by a unix socket, gone at the end.
+
+PostgreSQL refuses to run as root, so as root everything is run as another user (`postgres` by default), who also
+owns the folder. As an ordinary user it runs as that user. Nothing listens on TCP, so tests can run side by side.
+"""
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+
+CONFIG = """
+listen_addresses = ''
+unix_socket_directories = '{socket}'
+fsync = off
+wal_level = {wal_level}
+max_wal_senders = 10
+max_replication_slots = 10
+shared_buffers = 64MB
+max_wal_size = 2GB
+log_min_messages = warning
+{extra}
+"""
+
+
+class ThrowAwayCluster:
+    """Use as a context manager: `with ThrowAwayCluster() as pg: psycopg2.connect(pg.url)`."""
+
+    def __init__(self, wal_level="logical", extra="", user="postgres", bindir=None):
+        self.wal_level = wal_level
+        self.extra = extra              # more lines of postgresql.conf
+        self.user = user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+        self.bindir = bindir            # another version's bin folder; by default pg_config's
+        self.folder = None
+
+    @property
+    def socket(self):
+        """The folder of the socket; its path must stay below 100 bytes, so it lies directly under the temp folder."""
+        return self.folder
+
+    @property
+    def data(self):
+        """The data directory."""
+        return os.path.join(self.folder, "data")
+
+    @property
+    def url(self):
+        """A libpq URI of the superuser `postgres` in the database `postgres`."""
+        return f"postgresql:///postgres?host={self.socket}&user=postgres"
+
+    def database_url(self, name):
+        """The same for another database."""
+        return f"postgresql:///{name}?host={self.socket}&user=postgres"
+
+    def __enter__(self):
+        self.folder = tempfile.mkdtemp(prefix="sbpg-")
+        try:
+            self._make()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        """Stop without ceremony: nobody will read this data again."""
+        if self.folder and os.path.exists(os.path.join(self.data, "postmaster.pid")):
+            self.stop("immediate")
+        if self.folder:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self.folder = None
+
+    def start(self):
+        """Start, or start again after stop(); returns when it accepts connections."""
+        self._run("pg_ctl", "start", "-w", "-t", "60", "-D", self.data, "-l", os.path.join(self.folder, "log"))
+
+    def stop(self, mode="fast"):
+        """Stop: smart, fast or immediate (which is a crash)."""
+        self._run("pg_ctl", "stop", "-w", "-t", "60", "-D", self.data, "-m", mode)
+
+    def _make(self):
+        if os.geteuid() == 0:
+            os.chown(self.folder, pwd.getpwnam(self.user).pw_uid, -1)
+        os.chmod(self.folder, 0o755)
+        self._run("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8",
+                  "--no-sync")
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
+            conf.write(CONFIG.format(socket=self.socket, wal_level=self.wal_level, extra=self.extra))
+
+    def _run(self, program, *args):
+        if self.bindir is None:
+            self.bindir = subprocess.run(["pg_config", "--bindir"], check=True, capture_output=True,
+                                         text=True).stdout.strip()
+        command = [os.path.join(self.bindir, program), *args]
+        if os.geteuid() == 0:
+            command = ["runuser", "-u", self.user, "--", *command]
+        # pg_ctl's server inherits the descriptors: pipes would never see their end.
+        with tempfile.TemporaryFile() as output:
+            done = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                                  check=False)
+            if done.returncode != 0:
+                output.seek(0)
+                raise RuntimeError(f"{program} failed: {output.read().decode(errors='replace')}{self._log()}")
+
+    def _log(self):
+        try:
+            with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as log:
+                return log.read()[-2000:]
+        except OSError:
+            return ""
