@@ -1,0 +1,139 @@
+#include "state/base/durable_file.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "state/base/error.h"
+#include "state/base/failpoint.h"
+#include "state/base/unique_fd.h"
+
+namespace switchback {
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* step) {
+  throw Error(ErrorKind::kDisk, Retry::kLater, std::string(step) + ": " + std::strerror(errno),
+              {.object = path.string(), .next = "free space or restore access, then try again"});
+}
+
+void write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path, "write");
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+void sync_folder(const std::filesystem::path& folder) {
+  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) fail(folder, "open folder");
+  failpoint("file.folder_sync.before");
+  if (::fsync(fd.get()) != 0) fail(folder, "fsync folder");
+  failpoint("file.folder_sync.after");
+}
+
+#ifdef SWITCHBACK_TEST_BUILD
+// What a power loss would take back: renames whose folder was not synced yet.
+struct Unsynced {
+  std::mutex mutex;
+  struct Rename {
+    std::filesystem::path path;
+    std::optional<std::string> before;
+  };
+  std::vector<Rename> renames;
+};
+
+Unsynced& unsynced() {
+  static auto* const instance = [] {
+    auto* made = new Unsynced;  // lives as long as the process, so that no exit order matters
+    on_power_loss([made] {
+      for (auto it = made->renames.rbegin(); it != made->renames.rend(); ++it) {
+        if (!it->before) {
+          ::unlink(it->path.c_str());
+          continue;
+        }
+        const UniqueFd fd(::open(it->path.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC));
+        if (fd) write_all(fd.get(), *it->before, it->path);
+      }
+    });
+    return made;
+  }();
+  return *instance;
+}
+
+class RenameTracker {
+ public:
+  explicit RenameTracker(const std::filesystem::path& path) {
+    std::optional<std::string> before;
+    if (::access(path.c_str(), F_OK) == 0) before = read_file(path);
+    const std::lock_guard lock(unsynced().mutex);
+    unsynced().renames.push_back({path, std::move(before)});
+  }
+  ~RenameTracker() {
+    const std::lock_guard lock(unsynced().mutex);
+    unsynced().renames.pop_back();
+  }
+};
+#else
+struct RenameTracker {
+  explicit RenameTracker(const std::filesystem::path&) {}
+};
+#endif
+
+}  // namespace
+
+void replace_file(const std::filesystem::path& path, std::string_view contents, mode_t mode) {
+  const std::filesystem::path folder =
+      path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+  const std::filesystem::path temporary = path.string() + ".tmp";
+  {
+    const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+    if (!fd) fail(temporary, "create");
+    if (::fchmod(fd.get(), mode) != 0) fail(temporary, "chmod");
+    write_all(fd.get(), contents, temporary);
+    failpoint("file.sync.before");
+    if (::fsync(fd.get()) != 0) fail(temporary, "fsync");
+    failpoint("file.sync.after");
+  }
+  const RenameTracker tracker(path);
+  failpoint("file.rename.before");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "rename");
+  failpoint("file.rename.after");
+  sync_folder(folder);
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return {};
+  if (!fd) fail(path, "open");
+  std::string contents;
+  std::array<char, 8192> buffer;
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path, "read");
+    if (n == 0) return contents;
+    contents.append(buffer.data(), static_cast<std::size_t>(n));
+  }
+}
+
+void make_folder(const std::filesystem::path& path, mode_t mode) {
+  std::error_code code;
+  if (std::filesystem::is_directory(path, code)) return;
+  std::filesystem::create_directories(path, code);
+  if (code) {
+    throw Error(ErrorKind::kDisk, Retry::kNever, "cannot create the folder: " + code.message(),
+                {.object = path.string()});
+  }
+  if (::chmod(path.c_str(), mode) != 0) fail(path, "chmod");
+}
+
+}  // namespace switchback

@@ -1,0 +1,54 @@
+// One side as the target of changes. A sink is used by one thread, the pump's. What it applies, the
+// keys it had to turn away and the position are committed together, so that a restart continues
+// exactly there and any repeated apply is harmless.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "state/model/chunk.h"
+#include "state/model/position.h"
+
+namespace switchback {
+
+/// A change the target cannot take. A key and a reason, never an image: a retry reads the row anew.
+struct Reject {
+  TableId table{};
+  std::string key;       // the key cells as a JSON array of strings: ["42","x"]
+  std::string reason;    // in words, with the constraint or type it failed on
+  std::string sqlstate;  // empty if the target is not PostgreSQL
+};
+
+class ChangeSink {
+ public:
+  virtual ~ChangeSink() = default;
+
+  /// The position this side holds, read from the target itself, {} if none yet. Also takes the
+  /// target for this sink alone where it can (a second sidecar throws Error(kRefused)).
+  virtual Position applied() = 0;
+
+  /// Applies all changes of the chunk inside the open transaction (begun if none is). Changes that
+  /// cannot be applied are undone one by one and appended to `rejects`; the rest stays applied.
+  /// Throws Error when the transaction as a whole failed; the caller then calls rollback().
+  virtual void apply(const Chunk& chunk, std::vector<Reject>& rejects) = 0;
+
+  /// Rows, rejects and position become visible and (see durable()) durable together. Applying a key
+  /// successfully also ends its earlier quarantine.
+  virtual void commit(const Position& position, std::span<const Reject> rejects) = 0;
+
+  /// Gives up the open transaction, if there is one.
+  virtual void rollback() noexcept = 0;
+
+  /// The last position that would survive a power loss now: the only one to acknowledge.
+  virtual Position durable() = 0;
+
+  /// Open quarantine entries at this side.
+  virtual std::uint64_t quarantined() = 0;
+};
+
+/// The key (the first key_width cells) in the form that Reject::key has.
+std::string key_text(const Chunk& chunk, std::span<const Cell> key);
+
+}  // namespace switchback

@@ -1,0 +1,56 @@
+// One side as the origin of changes. A source is used by one thread, the pump's, except for wake().
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <stop_token>
+
+#include "state/base/deadline.h"
+#include "state/model/chunk.h"
+#include "state/model/position.h"
+
+namespace switchback {
+
+enum class Pull {
+  kChunk,  // `out` holds changes, or none and a boundary alone
+  kIdle,   // nothing came before the deadline, or wake() was called
+};
+
+/// How far the other side is behind, as far as the source can tell without asking it.
+struct Lag {
+  std::uint64_t changes = 0;
+  std::uint64_t bytes = 0;
+  std::chrono::milliseconds age{0};  // of the oldest change not yet acknowledged
+};
+
+class ChangeSource {
+ public:
+  virtual ~ChangeSource() = default;
+
+  /// Begins (or begins again) right after `applied`, which the sink says it holds. Throws
+  /// Error(kHistory) if the source's history does not contain that position.
+  virtual void start(const Position& applied) = 0;
+
+  /// Fills `out` (cleared first) with the next chunk, in an order valid to apply change by change.
+  /// Waits until there is one, the deadline passes, wake() is called or a stop is requested. A
+  /// large batch is many chunks of which only the last has a boundary. Throws Error; then only
+  /// start() may be called next.
+  virtual Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) = 0;
+
+  /// Everything up to `durable` may be forgotten. Only notes it; acted upon in pull() and idle().
+  virtual void acknowledge(const Position& durable) noexcept = 0;
+
+  /// Housekeeping that may disturb the application (pruning); called by the pump in quiet moments,
+  /// never while a flip is under way.
+  virtual void idle() = 0;
+
+  /// Ends every read transaction and holds no lock until the next pull().
+  virtual void park() noexcept = 0;
+
+  virtual Lag lag() = 0;
+
+  /// Makes a waiting pull() return kIdle soon. Any thread.
+  virtual void wake() noexcept = 0;
+};
+
+}  // namespace switchback

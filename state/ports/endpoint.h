@@ -1,0 +1,48 @@
+// One side of a bridge: how its four parts are made, and how the bridge comes and goes there. Every
+// part has its own connection and belongs to the thread that uses it.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "state/ports/change_sink.h"
+#include "state/ports/change_source.h"
+#include "state/ports/row_reader.h"
+#include "state/ports/write_gate.h"
+
+namespace switchback {
+
+/// One line of `check`.
+struct Finding {
+  enum class Level { kOk, kWarning, kFailure };
+  Level level = Level::kOk;
+  std::string what;
+  std::string fix;  // a command, or the SQL to run; empty if nothing is to be done
+};
+
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+
+  virtual std::unique_ptr<ChangeSource> make_source() = 0;
+  virtual std::unique_ptr<ChangeSink> make_sink() = 0;
+  virtual std::unique_ptr<RowReader> make_reader() = 0;
+  virtual std::unique_ptr<WriteGate> make_gate(const std::string& group) = 0;
+
+  /// Preflight, by trying rather than by reading flags.
+  virtual std::vector<Finding> check() = 0;
+
+  /// The statements that install() would run now, in order; empty if all is in place.
+  virtual std::vector<std::string> plan_install() = 0;
+  /// Puts capture, fences and book-keeping in place, the old side open and PostgreSQL closed, at
+  /// epoch 1. Idempotent; leaves an existing gate state alone.
+  virtual void install() = 0;
+  /// SQL that takes every trace off by hand, for people without this program.
+  virtual std::string removal_script() = 0;
+  /// Takes every trace off. Idempotent, object by object.
+  virtual void remove() = 0;
+};
+
+}  // namespace switchback

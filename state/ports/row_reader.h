@@ -1,0 +1,41 @@
+// Reads current rows of one side: for the initial load, the verifier and repairs. Used by one
+// thread; has a connection of its own and holds no snapshot between calls.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "state/model/chunk.h"
+#include "state/model/position.h"
+
+namespace switchback {
+
+/// The read saw a state of the source between these two positions.
+struct Window {
+  Position from, to;
+};
+
+/// How far a scan has come. `after` means something to the reader that made it only; it may be
+/// stored and used by a later process to continue the scan.
+struct ScanCursor {
+  std::string after;
+  bool done = false;
+};
+
+class RowReader {
+ public:
+  virtual ~RowReader() = default;
+
+  /// Appends the next rows as upserts (misfits where a row cannot be expressed) until the chunk is
+  /// full, the reader's own limit on one snapshot is reached or the table ends; moves the cursor.
+  virtual Window scan(TableId table, ScanCursor& cursor, Chunk& out) = 0;
+
+  /// For each key of `keys` (any change of the chunk, its first key_width cells) appends an upsert
+  /// with the current row, or a delete if there is none, in one snapshot.
+  virtual Window fetch(TableId table, const Chunk& keys, Chunk& out) = 0;
+
+  /// About how many rows there are; for progress and plans.
+  virtual std::uint64_t estimate(TableId table) = 0;
+};
+
+}  // namespace switchback

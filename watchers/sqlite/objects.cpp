@@ -1,0 +1,78 @@
+#include "watchers/sqlite/objects.h"
+
+#include <sqlite3.h>
+
+#include "state/base/error.h"
+
+namespace switchback {
+
+void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::path& path) {
+  const int code = error.getErrorCode();
+  ErrorDetail detail{.object = path.string()};
+  ErrorKind kind = ErrorKind::kInternal;
+  Retry retry = Retry::kNever;
+  switch (code) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      kind = ErrorKind::kBusy;
+      retry = Retry::kLater;
+      break;
+    case SQLITE_FULL:
+    case SQLITE_IOERR:
+      kind = ErrorKind::kDisk;
+      retry = Retry::kLater;
+      detail.next = "free space on the disk that holds the database";
+      break;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_AUTH:
+      kind = ErrorKind::kRefused;
+      detail.next = "run switchback as a user that may write the database and its folder";
+      break;
+    case SQLITE_CANTOPEN:
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      kind = ErrorKind::kUnreachable;
+      retry = Retry::kLater;
+      detail.next = "check that [store] sqlite names the application's database";
+      break;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+    case SQLITE_TOOBIG:
+    case SQLITE_ERROR:
+    case SQLITE_SCHEMA: kind = ErrorKind::kData; break;
+    default: break;
+  }
+  throw Error(kind, retry, error.what(), std::move(detail));
+}
+
+namespace {
+
+void pin_writer(SQLite::Database& database) {
+  // Without triggers neither capture nor fence nor the application's own triggers act on what the
+  // bridge writes; ON DELETE CASCADE is no trigger, so foreign_keys must be off as well.
+  sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  database.exec("PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF;"
+                "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL;");
+}
+
+}  // namespace
+
+SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use) {
+  try {
+    // A reader opens read-write too: in WAL mode it must be able to make the -shm file.
+    SQLite::Database database(path.string(), SQLite::OPEN_READWRITE);
+    database.exec("PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY;");
+    if (use == SqliteUse::kRead) database.exec("PRAGMA query_only = ON;");
+    if (use == SqliteUse::kWrite) pin_writer(database);
+    return database;
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path);
+  }
+}
+
+bool in_wal_mode(SQLite::Database& database) {
+  return database.execAndGet("PRAGMA journal_mode").getString() == "wal";
+}
+
+}  // namespace switchback
