@@ -1,1 +1,263 @@
 #include "bridge/pump.h"
+
+#include <pthread.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace switchback {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLookWhenIdle{500};
+constexpr milliseconds kLookWhileUnsynced{2};
+constexpr milliseconds kLagEvery{100};
+constexpr milliseconds kRateOver{2'000};
+
+}  // namespace
+
+std::string_view to_string(PumpState state) noexcept {
+  switch (state) {
+    case PumpState::kConnecting:
+      return "connecting";
+    case PumpState::kFlowing:
+      return "flowing";
+    case PumpState::kParked:
+      return "parked";
+    case PumpState::kRetrying:
+      return "retrying";
+    case PumpState::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+Pump::Pump(std::string name, MakeParts make_parts, PumpOptions options)
+    : name_(std::move(name)),
+      make_parts_(std::move(make_parts)),
+      options_(options),
+      random_(static_cast<std::minstd_rand::result_type>(options.seed)) {}
+
+Pump::~Pump() {
+  thread_.request_stop();
+  wake_source();
+}
+
+void Pump::start() {
+  thread_ = std::jthread([this](std::stop_token stop) {
+    pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+    run(std::move(stop));
+  });
+}
+
+bool Pump::wait_applied(const Position& position, Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  const auto over = [&] {
+    return progress_.durable.reaches(position) || progress_.state == PumpState::kStopped;
+  };
+  changed_.wait_until(lock, deadline.at(), over);
+  return progress_.durable.reaches(position);
+}
+
+bool Pump::park(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  park_wanted_ = true;
+  lock.unlock();
+  wake_source();
+  lock.lock();
+  const bool parked = changed_.wait_until(lock, deadline.at(),
+                                          [&] { return progress_.state == PumpState::kParked; });
+  if (!parked) park_wanted_ = false;
+  return parked;
+}
+
+void Pump::resume() {
+  const std::lock_guard lock(mutex_);
+  park_wanted_ = false;
+  changed_.notify_all();
+}
+
+void Pump::hold_housekeeping(bool held) {
+  const std::lock_guard lock(mutex_);
+  housekeeping_held_ = held;
+}
+
+void Pump::restart() {
+  const std::lock_guard lock(mutex_);
+  restart_wanted_ = true;
+  changed_.notify_all();
+}
+
+PumpProgress Pump::progress() const {
+  const std::lock_guard lock(mutex_);
+  return progress_;
+}
+
+void Pump::set_state(PumpState state) {
+  const std::lock_guard lock(mutex_);
+  progress_.state = state;
+  changed_.notify_all();
+}
+
+void Pump::wake_source() {
+  const std::lock_guard lock(mutex_);
+  if (awake_ != nullptr) awake_->wake();
+}
+
+void Pump::run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    try {
+      set_state(PumpState::kConnecting);
+      Parts parts = make_parts_();
+      flow(parts, stop);
+    } catch (const Error& error) {
+      if (!wait_after(error, stop)) return;
+    } catch (const std::exception& error) {
+      if (!wait_after(Error(ErrorKind::kInternal, Retry::kNever, error.what()), stop)) return;
+    }
+  }
+}
+
+// Reports the failure and waits until it makes sense to try again; false: stop instead.
+bool Pump::wait_after(const Error& error, std::stop_token stop) {
+  ++failures_;
+  const bool again = error.retry() == Retry::kLater;
+  const auto ceiling =
+      std::min(options_.retry_most, options_.retry_first * (1 << std::min(failures_ - 1, 10)));
+  const milliseconds pause(std::uniform_int_distribution<milliseconds::rep>(
+      ceiling.count() / 2, ceiling.count())(random_));
+  spdlog::log(again ? spdlog::level::warn : spdlog::level::err, "{}: {}{}", name_, error.what(),
+              again ? fmt::format(" (trying again in {} ms)", pause.count()) : " (stopped)");
+  std::unique_lock lock(mutex_);
+  progress_.error = error;
+  progress_.retry_in = pause;
+  progress_.state = again ? PumpState::kRetrying : PumpState::kStopped;
+  changed_.notify_all();
+  const auto wanted = [&] { return restart_wanted_; };
+  if (again) {
+    changed_.wait_for(lock, stop, pause, wanted);
+  } else {
+    changed_.wait(lock, stop, wanted);
+  }
+  restart_wanted_ = false;
+  return !stop.stop_requested();
+}
+
+void Pump::flow(Parts& parts, std::stop_token stop) {
+  // Whoever asks for a stop or a park must be able to end a waiting pull().
+  struct Awake {
+    Pump& pump;
+    Awake(Pump& of, ChangeSource* source) : pump(of) {
+      const std::lock_guard lock(pump.mutex_);
+      pump.awake_ = source;
+    }
+    ~Awake() {
+      const std::lock_guard lock(pump.mutex_);
+      pump.awake_ = nullptr;
+    }
+  } const awake(*this, parts.source.get());
+
+  mid_batch_ = false;
+  const Position applied = parts.sink->applied();
+  parts.source->start(applied);
+  {
+    const std::lock_guard lock(mutex_);
+    progress_.applied = progress_.durable = applied;
+    progress_.quarantined = parts.sink->quarantined();
+    progress_.state = PumpState::kFlowing;
+    changed_.notify_all();
+  }
+  last_change_ = rate_since_ = Deadline::Clock::now();
+  Chunk chunk;
+  std::vector<Reject> rejects;
+  try {
+    while (!stop.stop_requested()) {
+      stand_parked(parts, stop);
+      const Pull pull = parts.source->pull(chunk, next_look(), stop);
+      if (pull == Pull::kChunk) take(chunk, parts, rejects);
+      publish_durable(parts);
+      publish_lag(parts);
+      if (pull == Pull::kIdle) housekeep(parts);
+    }
+  } catch (...) {
+    parts.sink->rollback();
+    throw;
+  }
+  parts.sink->rollback();
+}
+
+void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) {
+  mid_batch_ = true;
+  parts.sink->apply(chunk, rejects);
+  last_change_ = Deadline::Clock::now();
+  const std::uint64_t count = chunk.changes().size();
+  rate_changes_ += count;
+  if (chunk.boundary) parts.sink->commit(*chunk.boundary, rejects);
+  const std::lock_guard lock(mutex_);
+  progress_.changes += count;
+  if (!chunk.boundary) return;
+  mid_batch_ = false;
+  failures_ = 0;
+  progress_.applied = *chunk.boundary;
+  progress_.rejected += rejects.size();
+  progress_.quarantined = parts.sink->quarantined();
+  ++progress_.batches;
+  progress_.error.reset();
+  rejects.clear();
+}
+
+void Pump::publish_durable(Parts& parts) {
+  const Position durable = parts.sink->durable();
+  const std::lock_guard lock(mutex_);
+  if (durable == progress_.durable) return;
+  parts.source->acknowledge(durable);
+  progress_.durable = durable;
+  changed_.notify_all();
+}
+
+void Pump::publish_lag(Parts& parts) {
+  const auto now = Deadline::Clock::now();
+  if (now - last_lag_ < kLagEvery) return;
+  last_lag_ = now;
+  const Lag lag = parts.source->lag();
+  const std::lock_guard lock(mutex_);
+  progress_.lag = lag;
+  if (now - rate_since_ < kRateOver) return;
+  const std::chrono::duration<double> span = now - rate_since_;
+  progress_.changes_per_second = static_cast<double>(rate_changes_) / span.count();
+  rate_since_ = now;
+  rate_changes_ = 0;
+}
+
+Deadline Pump::next_look() const {
+  const std::lock_guard lock(mutex_);
+  const bool unsynced = !(progress_.durable == progress_.applied);
+  return Deadline::in(unsynced ? kLookWhileUnsynced : kLookWhenIdle);
+}
+
+void Pump::stand_parked(Parts& parts, std::stop_token stop) {
+  std::unique_lock lock(mutex_);
+  // In the middle of a batch a transaction is open on the target; the batch comes to its end first.
+  if (!park_wanted_ || mid_batch_) return;
+  lock.unlock();
+  parts.source->park();
+  lock.lock();
+  progress_.state = PumpState::kParked;
+  changed_.notify_all();
+  changed_.wait(lock, stop, [&] { return !park_wanted_; });
+  progress_.state = PumpState::kFlowing;
+  changed_.notify_all();
+}
+
+void Pump::housekeep(Parts& parts) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (housekeeping_held_ || mid_batch_) return;
+  }
+  if (Deadline::Clock::now() - last_change_ >= options_.quiet) parts.source->idle();
+}
+
+}  // namespace switchback

@@ -48,8 +48,8 @@ struct CatalogTrigger {
 struct CatalogTable {
   std::uint32_t oid = 0;
   std::string schema, name, owner;
-  char kind = 'r';              // pg_class.relkind: r table, p partitioned
-  char replica_identity = 'd';  // pg_class.relreplident
+  char kind = 'r';                       // pg_class.relkind: r table, p partitioned
+  char replica_identity = 'd';           // pg_class.relreplident
   std::vector<CatalogColumn> columns;    // attnum order, dropped ones left out
   std::vector<std::string> primary_key;  // in key order; empty if none
   std::vector<CatalogForeignKey> foreign_keys;

@@ -1,7 +1,7 @@
 // Between canonical cells and PostgreSQL's binary form, by type. The same bytes are a COPY BINARY
 // field, an array element of an unnest parameter, and a value in pgoutput's binary mode.
-// https://www.postgresql.org/docs/15/sql-copy.html (binary format); src/backend/utils/adt/*send/*recv
-// All functions are pure and thread-safe.
+// https://www.postgresql.org/docs/15/sql-copy.html (binary format);
+// src/backend/utils/adt/*send/*recv All functions are pure and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ void encode_binary(const ColumnMap& column, const Cell& cell, std::string_view t
 /// of the type.
 Cell decode_binary(const ColumnMap& column, std::string_view bytes, Chunk& out);
 
-/// Reads one value in PostgreSQL's text form (as under the pinned session settings): for types whose
-/// binary form differs between servers, and for pgoutput columns sent as text.
+/// Reads one value in PostgreSQL's text form (as under the pinned session settings): for types
+/// whose binary form differs between servers, and for pgoutput columns sent as text.
 Cell decode_text(const ColumnMap& column, std::string_view text, Chunk& out);
 
 /// The server's type OIDs for `type` and its array; 25 (text) for kOtherText.

@@ -54,13 +54,15 @@ void check(PGconn* conn, const PGresult* result, std::string_view doing) {
     case PGRES_EMPTY_QUERY:
     case PGRES_COPY_BOTH:
     case PGRES_COPY_IN:
-    case PGRES_COPY_OUT: return;
+    case PGRES_COPY_OUT:
+      return;
     case PGRES_BAD_RESPONSE:
     case PGRES_NONFATAL_ERROR:
     case PGRES_FATAL_ERROR:
     case PGRES_SINGLE_TUPLE:
     case PGRES_PIPELINE_SYNC:
-    case PGRES_PIPELINE_ABORTED: throw_postgres_error(conn, result, doing);
+    case PGRES_PIPELINE_ABORTED:
+      throw_postgres_error(conn, result, doing);
   }
 }
 
@@ -77,9 +79,9 @@ void throw_postgres_error(PGconn* conn, const PGresult* result, std::string_view
     if (!detail.empty()) message += " (" + detail + ")";
   }
   if (message.empty()) message = trimmed(PQerrorMessage(conn));
-  if (!doing.empty()) message += std::string(", while running: ") + std::string(doing.substr(0, 120));
-  const Advice advice =
-      lost ? Advice{ErrorKind::kUnreachable, Retry::kLater} : advice_for(state);
+  if (!doing.empty())
+    message += std::string(", while running: ") + std::string(doing.substr(0, 120));
+  const Advice advice = lost ? Advice{ErrorKind::kUnreachable, Retry::kLater} : advice_for(state);
   throw Error(advice.kind, advice.retry, message,
               {.object = "PostgreSQL", .sqlstate = state, .next = {}});
 }
@@ -99,13 +101,27 @@ Connection Connection::open(const std::string& conninfo, const std::string& name
                             ConnectionUse use) {
   // expand_dbname lets the URL come first and the later keywords outrank it.
   const bool replication = use == ConnectionUse::kReplication;
-  const std::array keywords = {"dbname",           "application_name",    "connect_timeout",
-                               "keepalives",       "keepalives_idle",     "keepalives_interval",
-                               "keepalives_count", "tcp_user_timeout",    "client_encoding",
+  const std::array keywords = {"dbname",
+                               "application_name",
+                               "connect_timeout",
+                               "keepalives",
+                               "keepalives_idle",
+                               "keepalives_interval",
+                               "keepalives_count",
+                               "tcp_user_timeout",
+                               "client_encoding",
                                replication ? "replication" : static_cast<const char*>(nullptr),
                                static_cast<const char*>(nullptr)};
-  const std::array values = {conninfo.c_str(), name.c_str(), "10",    "1",        "10", "5", "3",
-                             "30000",          "UTF8",       "database",
+  const std::array values = {conninfo.c_str(),
+                             name.c_str(),
+                             "10",
+                             "1",
+                             "10",
+                             "5",
+                             "3",
+                             "30000",
+                             "UTF8",
+                             "database",
                              static_cast<const char*>(nullptr)};
   Connection connection(PQconnectdbParams(keywords.data(), values.data(), 1));
   if (PQstatus(connection.raw()) != CONNECTION_OK) {
@@ -116,7 +132,8 @@ Connection Connection::open(const std::string& conninfo, const std::string& name
                          "PG* variables name it"});
   }
   // Notices (an object that already exists, say) are not for our users.
-  PQsetNoticeProcessor(connection.raw(), [](void*, const char*) {}, nullptr);
+  PQsetNoticeProcessor(
+      connection.raw(), [](void*, const char*) {}, nullptr);
   if (!replication) connection.exec(kSessionSettings);
   return connection;
 }

@@ -1,6 +1,7 @@
 // The owner of one libpq connection. All PQ calls of the project stay in replication/. A connection
 // belongs to one thread. Every session pins what the bridge relies on (time zone, search path,
-// synchronous_commit, row_security, timeouts), whatever the server's, database's or role's defaults.
+// synchronous_commit, row_security, timeouts), whatever the server's, database's or role's
+// defaults.
 #pragma once
 
 #include <libpq-fe.h>
@@ -27,9 +28,7 @@ class Result {
  public:
   explicit Result(PGresult* result) : result_(result) {}
   int rows() const { return PQntuples(result_.get()); }
-  bool is_null(int row, int column) const {
-    return PQgetisnull(result_.get(), row, column) != 0;
-  }
+  bool is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
   std::string_view text(int row, int column) const {
     return {PQgetvalue(result_.get(), row, column),
             static_cast<std::size_t>(PQgetlength(result_.get(), row, column))};
@@ -49,8 +48,8 @@ enum class ConnectionUse { kSql, kReplication };
 class Connection {
  public:
   /// `conninfo` is a URL or key=value string; empty means libpq's own environment variables.
-  /// `name` becomes application_name ("switchback twitter sink"). Throws Error(kUnreachable) without
-  /// the password in it.
+  /// `name` becomes application_name ("switchback twitter sink"). Throws Error(kUnreachable)
+  /// without the password in it.
   static Connection open(const std::string& conninfo, const std::string& name,
                          ConnectionUse use = ConnectionUse::kSql);
 

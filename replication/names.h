@@ -18,8 +18,8 @@ struct ObjectNames {
   std::int64_t advisory_lock;  // held by the sink of the one sidecar
 };
 
-/// Other characters than [a-z0-9_] of the bridge's and store's names are replaced, and a hash of the
-/// full names keeps two bridges apart.
+/// Other characters than [a-z0-9_] of the bridge's and store's names are replaced, and a hash of
+/// the full names keeps two bridges apart.
 ObjectNames names_for(std::string_view bridge, std::string_view store);
 
 }  // namespace switchback

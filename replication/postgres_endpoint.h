@@ -11,8 +11,8 @@
 namespace switchback {
 
 struct PostgresOptions {
-  std::string conninfo;  // URL or key=value; empty: libpq's environment
-  std::string store;     // the one whose pumps this endpoint serves
+  std::string conninfo;          // URL or key=value; empty: libpq's environment
+  std::string store;             // the one whose pumps this endpoint serves
   bool drop_constraints = true;  // during the load, on tables found empty
 };
 

@@ -10,10 +10,10 @@
 
 namespace switchback {
 
-/// Replaces `path` with `contents` so that after any crash it holds either the old or the new bytes:
-/// write a temporary sibling, fsync, rename, fsync the folder. When it returns, the new contents
-/// are durable. Throws Error(kDisk); then the file is as it was, or (if only the folder's sync
-/// failed) possibly already the new one.
+/// Replaces `path` with `contents` so that after any crash it holds either the old or the new
+/// bytes: write a temporary sibling, fsync, rename, fsync the folder. When it returns, the new
+/// contents are durable. Throws Error(kDisk); then the file is as it was, or (if only the folder's
+/// sync failed) possibly already the new one.
 void replace_file(const std::filesystem::path& path, std::string_view contents, mode_t mode);
 
 /// The whole file, or an empty string if there is none. Throws Error(kDisk) on any other failure.

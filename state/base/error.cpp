@@ -13,14 +13,22 @@ Error::Error(ErrorKind kind, Retry retry, std::string what, ErrorDetail detail)
 
 std::string_view to_string(ErrorKind kind) noexcept {
   switch (kind) {
-    case ErrorKind::kUsage: return "usage";
-    case ErrorKind::kUnreachable: return "unreachable";
-    case ErrorKind::kRefused: return "refused";
-    case ErrorKind::kBusy: return "busy";
-    case ErrorKind::kData: return "data";
-    case ErrorKind::kHistory: return "history";
-    case ErrorKind::kDisk: return "disk";
-    case ErrorKind::kInternal: return "internal";
+    case ErrorKind::kUsage:
+      return "usage";
+    case ErrorKind::kUnreachable:
+      return "unreachable";
+    case ErrorKind::kRefused:
+      return "refused";
+    case ErrorKind::kBusy:
+      return "busy";
+    case ErrorKind::kData:
+      return "data";
+    case ErrorKind::kHistory:
+      return "history";
+    case ErrorKind::kDisk:
+      return "disk";
+    case ErrorKind::kInternal:
+      return "internal";
   }
   return "unknown";
 }

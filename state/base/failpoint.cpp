@@ -116,7 +116,8 @@ void failpoint(std::string_view name) {
       // The lock stays held: no other thread passes a durable step while the power fails.
       for (const auto& forget : all.forget) forget();
       end_process();
-    case Action::kCrash: end_process();
+    case Action::kCrash:
+      end_process();
     case Action::kError:
       lock.unlock();
       throw Error(ErrorKind::kDisk, Retry::kLater, "failpoint " + std::string(name));

@@ -4,8 +4,10 @@
 //   SWITCHBACK_FAILPOINT=name=crash[@N]   the N-th hit (default 1) ends the process at once
 //                        name=power[@N]   like crash, but first forgets what was not synced
 //                        name=error[@N]   the N-th hit throws Error(kDisk, retry later)
-//                        name=hold[@N]    the N-th hit waits for ever (for SIGKILL and SIGSTOP tests)
-//   several are separated by commas; SWITCHBACK_FAILPOINT_LOG=FILE appends each name when first hit.
+//                        name=hold[@N]    the N-th hit waits for ever (for SIGKILL and SIGSTOP
+//                        tests)
+//   several are separated by commas; SWITCHBACK_FAILPOINT_LOG=FILE appends each name when first
+//   hit.
 // Thread-safe. An unregistered name aborts a test build, so that the registry is complete.
 #pragma once
 

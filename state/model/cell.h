@@ -66,14 +66,16 @@ constexpr bool has_text(Kind kind) {
     case Kind::kText:
     case Kind::kBytes:
     case Kind::kJson:
-    case Kind::kUuid: return true;
+    case Kind::kUuid:
+      return true;
     case Kind::kNull:
     case Kind::kUnchanged:
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kReal:
     case Kind::kTimestamp:
-    case Kind::kDate: return false;
+    case Kind::kDate:
+      return false;
   }
   return false;
 }

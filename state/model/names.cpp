@@ -19,39 +19,60 @@ std::optional<Side> parse_side(std::string_view word) noexcept {
 
 std::string_view to_string(Phase phase) noexcept {
   switch (phase) {
-    case Phase::kIdle: return "idle";
-    case Phase::kSnapshot: return "snapshot";
-    case Phase::kForward: return "forward";
-    case Phase::kFlipping: return "flipping";
-    case Phase::kReverse: return "reverse";
-    case Phase::kComplete: return "complete";
+    case Phase::kIdle:
+      return "idle";
+    case Phase::kSnapshot:
+      return "snapshot";
+    case Phase::kForward:
+      return "forward";
+    case Phase::kFlipping:
+      return "flipping";
+    case Phase::kReverse:
+      return "reverse";
+    case Phase::kComplete:
+      return "complete";
   }
   return "unknown";
 }
 
 std::string_view to_string(GateState::Door door) noexcept {
   switch (door) {
-    case GateState::Door::kOpen: return "open";
-    case GateState::Door::kClosed: return "closed";
-    case GateState::Door::kTorn: return "torn";
+    case GateState::Door::kOpen:
+      return "open";
+    case GateState::Door::kClosed:
+      return "closed";
+    case GateState::Door::kTorn:
+      return "torn";
   }
   return "unknown";
 }
 
 std::string_view to_string(Kind kind) noexcept {
   switch (kind) {
-    case Kind::kNull: return "null";
-    case Kind::kUnchanged: return "unchanged";
-    case Kind::kBool: return "bool";
-    case Kind::kInt: return "int";
-    case Kind::kReal: return "real";
-    case Kind::kDecimal: return "decimal";
-    case Kind::kText: return "text";
-    case Kind::kBytes: return "bytes";
-    case Kind::kJson: return "json";
-    case Kind::kTimestamp: return "timestamp";
-    case Kind::kDate: return "date";
-    case Kind::kUuid: return "uuid";
+    case Kind::kNull:
+      return "null";
+    case Kind::kUnchanged:
+      return "unchanged";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kReal:
+      return "real";
+    case Kind::kDecimal:
+      return "decimal";
+    case Kind::kText:
+      return "text";
+    case Kind::kBytes:
+      return "bytes";
+    case Kind::kJson:
+      return "json";
+    case Kind::kTimestamp:
+      return "timestamp";
+    case Kind::kDate:
+      return "date";
+    case Kind::kUuid:
+      return "uuid";
   }
   return "unknown";
 }

@@ -6,24 +6,34 @@ namespace switchback {
 
 Kind kind_of(PgType type) noexcept {
   switch (type) {
-    case PgType::kBool: return Kind::kBool;
+    case PgType::kBool:
+      return Kind::kBool;
     case PgType::kInt2:
     case PgType::kInt4:
-    case PgType::kInt8: return Kind::kInt;
+    case PgType::kInt8:
+      return Kind::kInt;
     case PgType::kFloat4:
-    case PgType::kFloat8: return Kind::kReal;
-    case PgType::kNumeric: return Kind::kDecimal;
+    case PgType::kFloat8:
+      return Kind::kReal;
+    case PgType::kNumeric:
+      return Kind::kDecimal;
     case PgType::kText:
     case PgType::kVarchar:
     case PgType::kChar:
-    case PgType::kOtherText: return Kind::kText;
-    case PgType::kBytea: return Kind::kBytes;
+    case PgType::kOtherText:
+      return Kind::kText;
+    case PgType::kBytea:
+      return Kind::kBytes;
     case PgType::kJson:
-    case PgType::kJsonb: return Kind::kJson;
+    case PgType::kJsonb:
+      return Kind::kJson;
     case PgType::kTimestamp:
-    case PgType::kTimestamptz: return Kind::kTimestamp;
-    case PgType::kDate: return Kind::kDate;
-    case PgType::kUuid: return Kind::kUuid;
+    case PgType::kTimestamptz:
+      return Kind::kTimestamp;
+    case PgType::kDate:
+      return Kind::kDate;
+    case PgType::kUuid:
+      return Kind::kUuid;
   }
   return Kind::kText;
 }

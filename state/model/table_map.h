@@ -20,8 +20,23 @@ constexpr std::size_t index(TableId id) {
 
 /// PostgreSQL's column types, as far as the bridge carries them. Others go by their text form.
 enum class PgType : std::uint8_t {
-  kBool, kInt2, kInt4, kInt8, kFloat4, kFloat8, kNumeric, kText, kVarchar, kChar, kBytea, kJson,
-  kJsonb, kTimestamp, kTimestamptz, kDate, kUuid,
+  kBool,
+  kInt2,
+  kInt4,
+  kInt8,
+  kFloat4,
+  kFloat8,
+  kNumeric,
+  kText,
+  kVarchar,
+  kChar,
+  kBytea,
+  kJson,
+  kJsonb,
+  kTimestamp,
+  kTimestamptz,
+  kDate,
+  kUuid,
   kOtherText,  // any type not named here: carried as text, cast by the server
 };
 
@@ -30,17 +45,17 @@ Kind kind_of(PgType type) noexcept;
 
 /// How an old store spells a date or timestamp.
 enum class Spelling : std::uint8_t {
-  kSqlite,    // 2024-11-25 01:23:24[.ffffff], UTC
-  kIsoMsZ,    // 2024-11-25T01:23:24.000Z
-  kIso,       // other ISO 8601: 'T' or blank, any fraction, Z or an offset or nothing (UTC)
-  kTwitter,   // Mon Nov 25 01:23:24 +0000 2024
-  kUnix,      // integer seconds since 1970
-  kUnixMs,    // integer milliseconds since 1970
+  kSqlite,   // 2024-11-25 01:23:24[.ffffff], UTC
+  kIsoMsZ,   // 2024-11-25T01:23:24.000Z
+  kIso,      // other ISO 8601: 'T' or blank, any fraction, Z or an offset or nothing (UTC)
+  kTwitter,  // Mon Nov 25 01:23:24 +0000 2024
+  kUnix,     // integer seconds since 1970
+  kUnixMs,   // integer milliseconds since 1970
 };
 
 struct ColumnMap {
-  std::string old_name;   // empty: the old side has no such column
-  std::string name;       // in PostgreSQL
+  std::string old_name;  // empty: the old side has no such column
+  std::string name;      // in PostgreSQL
   PgType type = PgType::kText;
   std::string type_name;  // as PostgreSQL's format_type() spells it: "character varying(255)"
   std::int32_t type_modifier = -1;  // atttypmod
@@ -58,7 +73,8 @@ struct ForeignKey {
   std::vector<std::uint16_t> columns;  // indexes into TableMap::columns
   TableId parent{};
   std::vector<std::uint16_t> parent_columns;
-  char on_delete = 'a';  // pg_constraint.confdeltype: a no action, r restrict, c cascade, n null, d default
+  char on_delete =
+      'a';  // pg_constraint.confdeltype: a no action, r restrict, c cascade, n null, d default
   char on_update = 'a';
 };
 

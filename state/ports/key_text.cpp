@@ -30,17 +30,27 @@ void append_hex(std::string& out, std::string_view bytes) {
 void append_cell(std::string& out, const Chunk& chunk, const Cell& cell) {
   switch (cell.kind) {
     case Kind::kNull:
-    case Kind::kUnchanged: out += "null"; return;
+    case Kind::kUnchanged:
+      out += "null";
+      return;
     case Kind::kBool:
     case Kind::kInt:
     case Kind::kTimestamp:
-    case Kind::kDate: out += fmt::format("\"{}\"", cell.i); return;
-    case Kind::kReal: out += fmt::format("\"{}\"", cell.d); return;
-    case Kind::kBytes: append_hex(out, chunk.text(cell)); return;
+    case Kind::kDate:
+      out += fmt::format("\"{}\"", cell.i);
+      return;
+    case Kind::kReal:
+      out += fmt::format("\"{}\"", cell.d);
+      return;
+    case Kind::kBytes:
+      append_hex(out, chunk.text(cell));
+      return;
     case Kind::kDecimal:
     case Kind::kText:
     case Kind::kJson:
-    case Kind::kUuid: append_json_string(out, chunk.text(cell)); return;
+    case Kind::kUuid:
+      append_json_string(out, chunk.text(cell));
+      return;
   }
 }
 

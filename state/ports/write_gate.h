@@ -1,5 +1,5 @@
-// What can lock, close (fence) and open one side of one group. The flip knows only this. Used by one
-// thread, the flip's, on a connection of its own. Destroying a gate that is locked unlocks it.
+// What can lock, close (fence) and open one side of one group. The flip knows only this. Used by
+// one thread, the flip's, on a connection of its own. Destroying a gate that is locked unlocks it.
 #pragma once
 
 #include <cstdint>

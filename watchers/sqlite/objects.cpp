@@ -40,8 +40,11 @@ void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::p
     case SQLITE_MISMATCH:
     case SQLITE_TOOBIG:
     case SQLITE_ERROR:
-    case SQLITE_SCHEMA: kind = ErrorKind::kData; break;
-    default: break;
+    case SQLITE_SCHEMA:
+      kind = ErrorKind::kData;
+      break;
+    default:
+      break;
   }
   throw Error(kind, retry, error.what(), std::move(detail));
 }
@@ -52,8 +55,9 @@ void pin_writer(SQLite::Database& database) {
   // Without triggers neither capture nor fence nor the application's own triggers act on what the
   // bridge writes; ON DELETE CASCADE is no trigger, so foreign_keys must be off as well.
   sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
-  database.exec("PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF;"
-                "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL;");
+  database.exec(
+      "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF;"
+      "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL;");
 }
 
 }  // namespace

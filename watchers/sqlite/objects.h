@@ -9,9 +9,9 @@
 
 namespace switchback {
 
-// _switchback_log(seq INTEGER PRIMARY KEY, nonce INTEGER DEFAULT (random()), tbl INTEGER, k1, k2 …):
-// one entry per touched key, tbl is the TableId. The first entry (tbl = -1) is written at install,
-// so that there is always one to prove a position by.
+// _switchback_log(seq INTEGER PRIMARY KEY, nonce INTEGER DEFAULT (random()), tbl INTEGER, k1, k2
+// …): one entry per touched key, tbl is the TableId. The first entry (tbl = -1) is written at
+// install, so that there is always one to prove a position by.
 inline constexpr std::string_view kLogTable = "_switchback_log";
 // _switchback_gate(grp TEXT PRIMARY KEY, door TEXT, epoch INTEGER): door is 'open' or 'closed'.
 inline constexpr std::string_view kGateTable = "_switchback_gate";
@@ -20,7 +20,8 @@ inline constexpr std::string_view kGateTable = "_switchback_gate";
 inline constexpr std::string_view kPositionTable = "_switchback_position";
 // _switchback_quarantine(tbl TEXT, key TEXT, reason TEXT, since TEXT, PRIMARY KEY(tbl, key)).
 inline constexpr std::string_view kQuarantineTable = "_switchback_quarantine";
-// _switchback_meta(name TEXT PRIMARY KEY, value): 'bridge', 'store', 'history' (the log's), 'format'.
+// _switchback_meta(name TEXT PRIMARY KEY, value): 'bridge', 'store', 'history' (the log's),
+// 'format'.
 inline constexpr std::string_view kMetaTable = "_switchback_meta";
 inline constexpr std::string_view kTriggerPrefix = "_switchback_";
 
@@ -33,7 +34,8 @@ enum class SqliteUse {
 /// changes its journal mode. Auto-checkpoint is off on kWrite connections. Throws Error.
 SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use);
 
-/// Runs `call`, turning SQLite::Exception into Error with kind, retry advice and the database's name.
+/// Runs `call`, turning SQLite::Exception into Error with kind, retry advice and the database's
+/// name.
 [[noreturn]] void throw_sqlite_error(const SQLite::Exception& error,
                                      const std::filesystem::path& path);
 
