@@ -15,6 +15,10 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "file.rename.after",
     "file.folder_sync.before",
     "file.folder_sync.after",
+    "flip.journal.decide.before",
+    "flip.journal.decide.after",
+    "flip.journal.clear.before",
+    "flip.journal.clear.after",
 });
 
 }  // namespace switchback
