@@ -32,6 +32,7 @@ from application_stores import Lost, PostgresStore, Refused, Retry, SqliteStore
 
 RETRY_LIMIT_S = 20.0
 POLL_S = 0.001
+CONNECT_AGAIN_S = 0.020     # a server that is down is not asked a thousand times a second
 REFUSED_AGAIN_S = 0.010     # `primary` is a hint: look at the fence again even if the hint has not changed
 
 
@@ -240,7 +241,7 @@ class Application:
                 self._error(seq, error.kind, error)
                 if self.stopping or time.monotonic() > deadline:
                     return self._outcome(seq, "failed", {})
-                self._wait(isinstance(error, Refused))
+                self._wait(error)
             except Lost as error:       # the connection went away while COMMIT was under way
                 self._error(seq, error.kind, error)
                 return self._outcome(seq, "unknown", {})
@@ -250,10 +251,10 @@ class Application:
             else:
                 return self._outcome(seq, "ack", made)
 
-    def _wait(self, refused):
+    def _wait(self, error):
         """After a refusal: until `primary` says something new, or long enough to ask the fence again."""
-        if not refused:
-            time.sleep(POLL_S)
+        if not isinstance(error, Refused):
+            time.sleep(CONNECT_AGAIN_S if error.kind == "connect" else POLL_S)
             return
         until = time.monotonic() + REFUSED_AGAIN_S
         side = self.primary.read()
