@@ -1,0 +1,128 @@
+#include "state/base/json_meaning.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <numeric>
+#include <string>
+
+#include "state/base/decimal.h"
+#include "state/base/json_tree.h"
+
+namespace switchback {
+namespace {
+
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+
+/// Whether an exponent after a digit occurs: only such numbers, or very long ones, can leave the
+/// range of PostgreSQL's numeric without simdjson noticing.
+bool may_have_exponent(std::string_view text) {
+  for (std::size_t at = text.find("e-"); at != std::string_view::npos;
+       at = text.find("e-", at + 2)) {
+    if (at > 0 && is_digit(text[at - 1])) return true;
+  }
+  for (std::size_t at = text.find("E-"); at != std::string_view::npos;
+       at = text.find("E-", at + 2)) {
+    if (at > 0 && is_digit(text[at - 1])) return true;
+  }
+  return false;
+}
+
+/// Above this a single number could have more digits than numeric has room for.
+constexpr std::size_t kShortEnough = 16000;
+constexpr std::size_t kFewEnoughToCopy = std::size_t{4} << 20;
+
+/// True: valid, and nothing in it that jsonb could refuse. False: look closer.
+bool plainly_fine(std::string_view text, JsonFlavour flavour) {
+  if (text.starts_with("\xEF\xBB\xBF")) return false;
+  if (flavour == JsonFlavour::kJsonb &&
+      (text.size() > kShortEnough || text.find("\\u") != std::string_view::npos ||
+       may_have_exponent(text))) {
+    return false;
+  }
+  if (text.size() > kFewEnoughToCopy) return false;
+  thread_local simdjson::dom::parser parser;
+  thread_local std::string padded;
+  padded.assign(text);
+  padded.append(simdjson::SIMDJSON_PADDING, ' ');
+  return parser.parse(padded.data(), text.size(), false).error() == simdjson::SUCCESS;
+}
+
+bool number_same(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  const auto x = parse_decimal(a), y = parse_decimal(b);
+  return x && y && *x == *y;
+}
+
+bool same(const JsonNode& a, const JsonNode& b);
+
+/// Indexes of an object's members by key, only the last of those that share one.
+std::vector<std::size_t> effective_members(const JsonNode& node) {
+  std::vector<std::size_t> order(node.keys.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t x, std::size_t y) { return node.keys[x] < node.keys[y]; });
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i + 1 < order.size() && node.keys[order[i]] == node.keys[order[i + 1]]) continue;
+    order[kept++] = order[i];
+  }
+  order.resize(kept);
+  return order;
+}
+
+bool object_same(const JsonNode& a, const JsonNode& b) {
+  const auto left = effective_members(a), right = effective_members(b);
+  if (left.size() != right.size()) return false;
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (a.keys[left[i]] != b.keys[right[i]]) return false;
+    if (!same(a.items[left[i]], b.items[right[i]])) return false;
+  }
+  return true;
+}
+
+bool same(const JsonNode& a, const JsonNode& b) {
+  if (a.sort != b.sort) return false;
+  switch (a.sort) {
+    case JsonNode::Sort::kNull:
+    case JsonNode::Sort::kTrue:
+    case JsonNode::Sort::kFalse:
+      return true;
+    case JsonNode::Sort::kNumber:
+      return number_same(a.number, b.number);
+    case JsonNode::Sort::kString:
+      return a.text == b.text;
+    case JsonNode::Sort::kArray:
+      return std::equal(a.items.begin(), a.items.end(), b.items.begin(), b.items.end(), same);
+    case JsonNode::Sort::kObject:
+      return object_same(a, b);
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<std::string_view> json_refusal(std::string_view text, JsonFlavour flavour) {
+  if (plainly_fine(text, flavour)) return std::nullopt;
+  if (!simdjson::validate_utf8(text.data(), text.size())) return "it is not valid UTF-8";
+  JsonNode root;
+  JsonFindings findings;
+  if (!parse_json_tree(text, root, findings)) return "it is not valid JSON";
+  if (flavour == JsonFlavour::kJson) return std::nullopt;
+  if (findings.nul) return "jsonb cannot hold \\u0000";
+  if (findings.lone_surrogate) return "jsonb cannot hold half of a surrogate pair";
+  if (findings.number_out_of_range) return "a number is beyond PostgreSQL's numeric";
+  return std::nullopt;
+}
+
+bool json_same(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  JsonNode left, right;
+  JsonFindings findings;
+  return parse_json_tree(a, left, findings) && parse_json_tree(b, right, findings) &&
+         same(left, right);
+}
+
+}  // namespace switchback
