@@ -19,6 +19,17 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "flip.journal.decide.after",
     "flip.journal.clear.before",
     "flip.journal.clear.after",
+    // bridge
+    "flip.close.before",
+    "flip.close.after",
+    "flip.open.before",
+    "flip.open.after",
+    "state.probe_sync.before",
+    "state.probe_sync.after",
+    "run_dir.rename.before",
+    "run_dir.rename.after",
+    "audit.sync.before",
+    "audit.sync.after",
 });
 
 }  // namespace switchback

@@ -1,25 +1,10 @@
 #include <fmt/format.h>
 
+#include "state/base/json_text.h"
 #include "state/ports/change_sink.h"
 
 namespace switchback {
 namespace {
-
-void append_json_string(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (byte < 0x20 || byte == 0x7f) {
-      out += fmt::format("\\u{:04x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
-}
 
 void append_hex(std::string& out, std::string_view bytes) {
   out += "\"\\\\x";

@@ -1,0 +1,107 @@
+#include "state/ledger/audit.h"
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "state/base/durable_file.h"
+#include "state/base/error.h"
+#include "state/base/failpoint.h"
+#include "state/base/json_text.h"
+
+namespace switchback {
+namespace {
+
+[[noreturn]] void fail(const std::filesystem::path& path, const char* step) {
+  throw Error(ErrorKind::kDisk, Retry::kLater, std::string(step) + ": " + std::strerror(errno),
+              {.object = path.string(), .next = "free space or restore access, then try again"});
+}
+
+void write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) fail(path, "append");
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+}
+
+}  // namespace
+
+std::string audit_hash(std::string_view line) {
+  const XXH128_hash_t hash = XXH3_128bits(line.data(), line.size());
+  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
+
+AuditLog::AuditLog(std::filesystem::path path, UniqueFd fd, Clock clock)
+    : path_(std::move(path)), clock_(std::move(clock)), fd_(std::move(fd)) {}
+
+AuditLog::AuditLog(AuditLog&& other) noexcept
+    : path_(std::move(other.path_)),
+      clock_(std::move(other.clock_)),
+      fd_(std::move(other.fd_)),
+      previous_(std::move(other.previous_)),
+      next_(other.next_) {}
+
+AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
+  const auto path = state_dir / "audit.jsonl";
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
+  if (!fd) fail(path, "open");
+  std::string text = read_file(path);
+  const auto end = text.rfind('\n');
+  const std::size_t whole = end == text.npos ? 0 : end + 1;
+  if (whole != text.size() && ::ftruncate(fd.get(), static_cast<off_t>(whole)) != 0) {
+    fail(path, "cut off an unfinished line");
+  }
+  text.resize(whole);
+  AuditLog log(path, std::move(fd), std::move(clock));
+  if (!text.empty()) {
+    text.pop_back();
+    const auto start = text.rfind('\n');
+    const std::string_view all(text);
+    log.previous_ = audit_hash(start == text.npos ? all : all.substr(start + 1));
+    log.next_ = static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')) + 2;
+  }
+  return log;
+}
+
+void AuditLog::append(const AuditEntry& entry) {
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::floor<std::chrono::milliseconds>(clock_());
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(now);
+  JsonWriter json;
+  json.begin_object()
+      .member("seq", next_)
+      .member("at", fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03d}Z",
+                                fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
+                                (now - seconds).count()))
+      .member("event", entry.event)
+      .member("by", entry.by)
+      .key("detail")
+      .raw(entry.detail.empty() ? "null" : std::string_view(entry.detail))
+      .member("prev", previous_)
+      .end_object();
+  const std::string line = json.take();
+  const off_t before = ::lseek(fd_.get(), 0, SEEK_END);
+  try {
+    write_all(fd_.get(), line + "\n", path_);
+    failpoint("audit.sync.before");
+    if (::fsync(fd_.get()) != 0) fail(path_, "fsync");
+    failpoint("audit.sync.after");
+  } catch (const Error&) {
+    // A half-written or unsynced line must not become the predecessor of the next one.
+    if (before >= 0 && ::ftruncate(fd_.get(), before) != 0) fd_.reset();
+    throw;
+  }
+  previous_ = audit_hash(line);
+  ++next_;
+}
+
+}  // namespace switchback

@@ -1,0 +1,52 @@
+// The audit log: one JSON line for every phase change, flip and operator command, appended and
+// synced, each carrying the hash of the line before it, so that a line changed or removed later
+// shows. Kept in the state directory as audit.jsonl. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "state/base/unique_fd.h"
+
+namespace switchback {
+
+struct AuditEntry {
+  std::string event;   // "phase", "cutover", "rollback", "abandon", "install" …
+  std::string by;      // who asked: "sidecar", or the operating system's user name
+  std::string detail;  // a JSON value; empty means null
+};
+
+class AuditLog {
+ public:
+  using Clock = std::function<std::chrono::system_clock::time_point()>;
+
+  /// Opens or creates the log. A last line that a crash left unfinished was never promised to
+  /// anybody and is cut off. Throws Error(kDisk).
+  static AuditLog open(const std::filesystem::path& state_dir,
+                       Clock clock = std::chrono::system_clock::now);
+
+  AuditLog(AuditLog&& other) noexcept;
+
+  /// Durable when it returns. Throws Error(kDisk).
+  void append(const AuditEntry& entry);
+
+ private:
+  AuditLog(std::filesystem::path path, UniqueFd fd, Clock clock);
+
+  std::filesystem::path path_;
+  Clock clock_;
+  std::mutex mutex_;
+  UniqueFd fd_;           // guarded by mutex_, as all below
+  std::string previous_;  // hash of the last line, empty before the first
+  std::uint64_t next_ = 1;
+};
+
+/// The 128-bit XXH3 of a line without its line end, as 32 hexadecimal digits.
+std::string audit_hash(std::string_view line);
+
+}  // namespace switchback

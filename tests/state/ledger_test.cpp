@@ -1,0 +1,176 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+
+#include "state/base/durable_file.h"
+#include "state/base/error.h"
+#include "state/base/json_text.h"
+#include "state/ledger/audit.h"
+#include "state/ledger/run_dir.h"
+#include "state/ledger/state_dir.h"
+
+namespace switchback {
+namespace {
+
+using ::testing::HasSubstr;
+
+class Ledger : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = (std::filesystem::temp_directory_path() / "switchback-XXXXXX").string();
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static mode_t mode(const std::filesystem::path& path) {
+    struct stat info {};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
+    return info.st_mode & 07777;
+  }
+
+  std::filesystem::path folder_;
+};
+
+std::string message_of(const std::function<void()>& call, ErrorKind kind) {
+  try {
+    call();
+  } catch (const Error& error) {
+    EXPECT_EQ(to_string(error.kind()), to_string(kind)) << error.what();
+    return error.what();
+  }
+  ADD_FAILURE() << "no error was thrown";
+  return {};
+}
+
+TEST(JsonText, NestsAndEscapes) {
+  JsonWriter json;
+  json.begin_object()
+      .member("a\"b", "x\n\\\x01")
+      .key("list")
+      .begin_array()
+      .value(1)
+      .value(-2.5)
+      .value(true)
+      .null()
+      .begin_object()
+      .end_object()
+      .end_array()
+      .member("nan", std::nan(""))
+      .end_object();
+  EXPECT_EQ(json.take(), R"({"a\"b":"x\u000a\\\u0001","list":[1,-2.5,true,null,{}],"nan":null})");
+}
+
+TEST_F(Ledger, StateDirIsPrivateAndKeepsItsToken) {
+  const auto path = folder_ / "deep" / "state";
+  const StateDir state = StateDir::open(path);
+  EXPECT_EQ(mode(path), 0700u);
+  const std::string token = state.token();
+  EXPECT_EQ(token.size(), 64u);
+  EXPECT_EQ(mode(path / "token"), 0600u);
+  EXPECT_EQ(StateDir::open(path).token(), token);
+  EXPECT_EQ(StateDir::read_token(path), token);
+  EXPECT_EQ(StateDir::read_token(folder_), "");
+  state.probe();
+  EXPECT_FALSE(std::filesystem::exists(path / "probe"));
+}
+
+TEST_F(Ledger, StateDirOpenToOthersIsRefusedWithTheCommand) {
+  const auto path = folder_ / "state";
+  make_folder(path, 0755);
+  EXPECT_THAT(message_of([&] { StateDir::open(path); }, ErrorKind::kUsage),
+              HasSubstr("chmod 700 '" + path.string() + "'"));
+  EXPECT_EQ(mode(path), 0755u);
+}
+
+TEST_F(Ledger, SecondSidecarIsRefusedByName) {
+  StateDir first = StateDir::open(folder_);
+  EXPECT_EQ(StateDir::holder(folder_), std::nullopt);
+  first.lock();
+  EXPECT_EQ(StateDir::holder(folder_), ::getpid());
+  StateDir second = StateDir::open(folder_);
+  EXPECT_THAT(message_of([&] { second.lock(); }, ErrorKind::kRefused),
+              HasSubstr("process " + std::to_string(::getpid())));
+  { const StateDir gone = std::move(first); }
+  EXPECT_EQ(StateDir::holder(folder_), std::nullopt);
+  second.lock();
+}
+
+TEST_F(Ledger, ProbeNoticesAVanishedAndAReplacedDirectory) {
+  const auto path = folder_ / "state";
+  StateDir state = StateDir::open(path);
+  state.lock();
+  state.probe();
+  std::filesystem::rename(path, folder_ / "elsewhere");
+  EXPECT_THAT(message_of([&] { state.probe(); }, ErrorKind::kDisk), HasSubstr("is gone"));
+  StateDir other = StateDir::open(path);
+  other.lock();
+  EXPECT_THAT(message_of([&] { state.probe(); }, ErrorKind::kDisk), HasSubstr("was replaced"));
+}
+
+TEST_F(Ledger, PrimaryIsOneLineForEverybody) {
+  RunDir run = RunDir::open(folder_ / "run");
+  run.tell({7, false, {{"all", Side::kOld}}});
+  EXPECT_EQ(read_file(run.primary_file()),
+            "{\"epoch\":7,\"state\":\"settled\",\"groups\":{\"all\":\"old\"}}\n");
+  EXPECT_EQ(mode(run.primary_file()), 0644u);
+  EXPECT_EQ(mode(folder_ / "run"), 0755u);
+  run.tell({8, true, {{"a", Side::kPostgres}, {"b", Side::kOld}}});
+  EXPECT_EQ(read_file(run.primary_file()),
+            "{\"epoch\":8,\"state\":\"closing\",\"groups\":{\"a\":\"postgres\",\"b\":\"old\"}}\n");
+}
+
+TEST_F(Ledger, PrimaryIsLeftAloneWhenItSaysSoAlready) {
+  RunDir run = RunDir::open(folder_);
+  const PrimaryHint hint{1, false, {{"all", Side::kOld}}};
+  run.tell(hint);
+  struct stat first {
+  }, second{};
+  ASSERT_EQ(::stat(run.primary_file().c_str(), &first), 0);
+  run.tell(hint);
+  ASSERT_EQ(::stat(run.primary_file().c_str(), &second), 0);
+  EXPECT_EQ(first.st_ino, second.st_ino);
+  std::filesystem::remove_all(folder_);
+  run.tell(hint);
+  EXPECT_EQ(read_file(run.primary_file()), to_line(hint));
+}
+
+TEST_F(Ledger, AuditLinesAreChained) {
+  const auto clock = [] {
+    return std::chrono::system_clock::time_point(std::chrono::milliseconds(1'700'000'000'042));
+  };
+  AuditLog::open(folder_, clock).append({"install", "sidecar", ""});
+  AuditLog::open(folder_, clock).append({"cutover", "root", R"({"epoch":2})"});
+  const std::string first =
+      R"({"seq":1,"at":"2023-11-14T22:13:20.042Z","event":"install","by":"sidecar","detail":null,"prev":""})";
+  const std::string second =
+      R"({"seq":2,"at":"2023-11-14T22:13:20.042Z","event":"cutover","by":"root","detail":{"epoch":2},"prev":")" +
+      audit_hash(first) + "\"}";
+  EXPECT_EQ(read_file(folder_ / "audit.jsonl"), first + "\n" + second + "\n");
+  EXPECT_EQ(mode(folder_ / "audit.jsonl"), 0600u);
+}
+
+TEST_F(Ledger, AuditCutsOffWhatACrashLeftUnfinished) {
+  AuditLog::open(folder_).append({"install", "sidecar", ""});
+  const std::string whole = read_file(folder_ / "audit.jsonl");
+  std::ofstream(folder_ / "audit.jsonl", std::ios::app) << "{\"seq\":2,\"at\":\"20";
+  AuditLog log = AuditLog::open(folder_);
+  EXPECT_EQ(read_file(folder_ / "audit.jsonl"), whole);
+  log.append({"abandon", "root", ""});
+  const std::string all = read_file(folder_ / "audit.jsonl");
+  EXPECT_THAT(all.substr(whole.size()), ::testing::StartsWith("{\"seq\":2,"));
+  EXPECT_THAT(all, HasSubstr(audit_hash(whole.substr(0, whole.size() - 1))));
+}
+
+}  // namespace
+}  // namespace switchback
