@@ -17,6 +17,7 @@ struct CatalogColumn {
   std::string type_name;  // format_type()
   std::int32_t type_modifier = -1;
   bool not_null = false;
+  bool has_default = false;      // a DEFAULT expression or an identity
   bool generated = false;        // GENERATED ALWAYS AS … STORED
   bool identity_always = false;  // GENERATED ALWAYS AS IDENTITY
   std::string sequence;          // pg_get_serial_sequence(), schema-qualified and quoted; or empty
