@@ -31,7 +31,8 @@ const char* const kTestSqliteSchema =
     "CREATE TABLE child(id INTEGER PRIMARY KEY AUTOINCREMENT, parent_id INTEGER, amount NUMERIC);";
 
 const char* const kTestPostgresSchema =
-    "CREATE TABLE public.parent(id integer PRIMARY KEY, name text NOT NULL, flag boolean, doc jsonb,"
+    "CREATE TABLE public.parent(id integer PRIMARY KEY, name text NOT NULL, flag boolean, doc "
+    "jsonb,"
     " at timestamptz);"
     "CREATE TABLE public.child(id bigserial PRIMARY KEY, parent_id integer"
     " CONSTRAINT child_parent_fk REFERENCES public.parent(id), amount numeric);";
@@ -40,11 +41,10 @@ std::shared_ptr<const Mapping> test_mapping() {
   auto mapping = std::make_shared<Mapping>();
   mapping->bridge = "test";
   TableMap parent = table(kParent, "parent");
-  parent.columns = {column("id", PgType::kInt4, "integer", true),
-                    column("name", PgType::kText, "text", true),
-                    column("flag", PgType::kBool, "boolean"),
-                    column("doc", PgType::kJsonb, "jsonb"),
-                    column("at", PgType::kTimestamptz, "timestamp with time zone")};
+  parent.columns = {
+      column("id", PgType::kInt4, "integer", true), column("name", PgType::kText, "text", true),
+      column("flag", PgType::kBool, "boolean"), column("doc", PgType::kJsonb, "jsonb"),
+      column("at", PgType::kTimestamptz, "timestamp with time zone")};
   TableMap child = table(kChild, "child");
   child.columns = {column("id", PgType::kInt8, "bigint", true),
                    column("parent_id", PgType::kInt4, "integer"),

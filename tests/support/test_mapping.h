@@ -1,5 +1,5 @@
-// The two tables that the conformance suite and the pump's and flip's tests play with: a parent with
-// one column of most kinds and a child that refers to it.
+// The two tables that the conformance suite and the pump's and flip's tests play with: a parent
+// with one column of most kinds and a child that refers to it.
 #pragma once
 
 #include <memory>

@@ -101,7 +101,8 @@ class ToySource : public ChangeSource {
     if (applied.history != 0 && applied.history != store_->history_) {
       throw Error(ErrorKind::kHistory, Retry::kNever, "the toy's history has forked");
     }
-    at_ = applied.history == 0 ? 1 : applied.value;
+    // Position zero: nothing was ever applied, so that even an empty store has a boundary to give.
+    at_ = applied.history == 0 ? 0 : applied.value;
     acknowledged_ = at_;
   }
 

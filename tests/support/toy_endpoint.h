@@ -1,6 +1,6 @@
-// The smallest endpoint there is: rows in a map, a log of dirty keys, a fence that is a flag. It has
-// no transactions of its own, so its sink keeps what it was given and lets it in at commit. It runs
-// the conformance suite, and lets the pump and the flip be tested without a server. A ToyStore
+// The smallest endpoint there is: rows in a map, a log of dirty keys, a fence that is a flag. It
+// has no transactions of its own, so its sink keeps what it was given and lets it in at commit. It
+// runs the conformance suite, and lets the pump and the flip be tested without a server. A ToyStore
 // stands for what survives a crash; the parts made from it come and go.
 #pragma once
 
@@ -23,7 +23,7 @@ struct ToyValue {
   Kind kind = Kind::kNull;
   std::int64_t number = 0;
   double real = 0;
-  std::string text;
+  std::string text = {};
   friend bool operator==(const ToyValue&, const ToyValue&) = default;
 };
 using ToyRow = std::vector<ToyValue>;

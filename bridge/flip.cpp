@@ -1,0 +1,268 @@
+#include "bridge/flip.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <thread>
+
+#include "state/base/failpoint.h"
+
+namespace switchback {
+namespace {
+
+using std::chrono::microseconds;
+using std::chrono::milliseconds;
+
+// A pump this far behind would need longer to drain than any sensible pause.
+constexpr std::uint64_t kMostBacklog = 10'000;
+
+microseconds since(Deadline::Clock::time_point start) {
+  return std::chrono::duration_cast<microseconds>(Deadline::Clock::now() - start);
+}
+
+std::string_view command_for(Side to) {
+  return to == Side::kPostgres ? "cutover" : "rollback";
+}
+
+void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
+                        std::vector<Obstacle>& out) {
+  if (pump.state != PumpState::kFlowing) {
+    out.push_back({fmt::format("the pump is {}{}", to_string(pump.state),
+                               pump.error ? fmt::format(": {}", pump.error->what()) : ""),
+                   "see `switchback status`; flip when it is flowing"});
+  }
+  if (pump.lag.changes > kMostBacklog) {
+    out.push_back({fmt::format("{} changes are not yet applied on the other side, more than {}",
+                               pump.lag.changes, kMostBacklog),
+                   "wait until `switchback status` shows a smaller lag"});
+  }
+  if (pump.quarantined != 0) {
+    out.push_back({fmt::format("{} rows are in quarantine: the other side could not take them",
+                               pump.quarantined),
+                   fmt::format("`switchback status` names them; correct them on the primary, then "
+                               "`switchback {}` again",
+                               command_for(request.to))});
+  }
+}
+
+}  // namespace
+
+std::vector<Obstacle> Flip::look(const FlipRequest& request) {
+  std::vector<Obstacle> found;
+  add_pump_obstacles(pump_.progress(), request, found);
+  for (WriteGate* gate : {&gates_.of(other(request.to)), &gates_.of(request.to)}) {
+    for (auto& obstacle : gate->obstacles()) found.push_back(std::move(obstacle));
+  }
+  return found;
+}
+
+FlipOutcome Flip::run(const FlipRequest& request) {
+  WriteGate& from = gates_.of(other(request.to));
+  WriteGate& to = gates_.of(request.to);
+  const Deadline soon = Deadline::in(std::chrono::seconds(10));
+  const GateState here = from.inspect(soon);
+  const GateState there = to.inspect(soon);
+  FlipOutcome outcome;
+  outcome.primary = other(request.to);
+  outcome.epoch = std::max(here.epoch, there.epoch);
+  if (here.door != GateState::Door::kOpen || there.door != GateState::Door::kClosed) {
+    outcome.obstacles.push_back(
+        {fmt::format("{} is {} and {} is {}", to_string(other(request.to)), to_string(here.door),
+                     to_string(request.to), to_string(there.door)),
+         fmt::format("a {} starts with the first open and the second closed; see "
+                     "`switchback status`",
+                     command_for(request.to))});
+    return outcome;
+  }
+  outcome.obstacles = look(request);
+  if (!outcome.obstacles.empty() || request.dry_run) return outcome;
+
+  to.make_ready_to_open();
+  if (hooks_.closing) hooks_.closing();
+  pump_.hold_housekeeping(true);
+  Try result = Try::kAgain;
+  try {
+    while (result == Try::kAgain && outcome.tries < request.tries) {
+      if (outcome.tries != 0) wait_before_next_try(outcome.tries);
+      ++outcome.tries;
+      outcome.obstacles.clear();
+      result = attempt(request, outcome);
+    }
+  } catch (...) {
+    pump_.hold_housekeeping(false);
+    throw;
+  }
+  pump_.hold_housekeeping(false);
+  if (result == Try::kDone) from.settle_closed();
+  return outcome;
+}
+
+Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
+  WriteGate& from = gates_.of(other(request.to));
+  const auto start = Deadline::Clock::now();
+  const Deadline deadline(start + request.max_pause);
+  struct Guard {
+    const FlipHooks& hooks;
+    ~Guard() {
+      if (hooks.unwatch) hooks.unwatch();
+    }
+  } const guard{hooks_};
+  if (hooks_.watch) hooks_.watch(deadline);
+  try {
+    if (!from.lock(deadline)) {
+      outcome.obstacles.push_back(
+          {"the lock could not be had in time: other writers or readers "
+           "hold it",
+           "try again at a quieter moment or with a larger --max-pause"});
+      return Try::kAgain;
+    }
+    if (!drain(from, deadline, outcome)) {
+      outcome.obstacles.push_back(
+          {fmt::format("draining took longer than --max-pause {} ms", request.max_pause.count()),
+           "wait for a smaller lag or allow a longer --max-pause"});
+      undo(request);
+      return Try::kAgain;
+    }
+    if (hooks_.verify && !hooks_.verify(deadline)) {
+      outcome.obstacles.push_back({"the two sides differ", "`switchback verify` names the rows"});
+      undo(request);
+      return Try::kNo;
+    }
+    const OpenPlan plan{from.counters()};
+    if (!commit(request, plan, deadline, outcome)) {
+      outcome.obstacles.push_back({"the other side could not be made ready in time",
+                                   "try again, or allow a longer --max-pause"});
+      undo(request);
+      return Try::kAgain;
+    }
+  } catch (const Error& error) {
+    // Once decided, only recovery may say what happened; before, everything is taken back.
+    if (journal_.pending()) throw;
+    undo(request);
+    if (error.retry() == Retry::kNever) throw;
+    outcome.obstacles.push_back({error.what(), "see `switchback status`"});
+    return Try::kAgain;
+  }
+  outcome.pause = since(start);
+  outcome.flipped = true;
+  outcome.primary = request.to;
+  return Try::kDone;
+}
+
+bool Flip::drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome) {
+  const auto start = Deadline::Clock::now();
+  outcome.mark = from.mark();
+  const bool done = pump_.wait_applied(outcome.mark, deadline) && pump_.park(deadline);
+  outcome.drain = since(start);
+  return done;
+}
+
+bool Flip::commit(const FlipRequest& request, const OpenPlan& plan, Deadline deadline,
+                  FlipOutcome& outcome) {
+  WriteGate& from = gates_.of(other(request.to));
+  WriteGate& to = gates_.of(request.to);
+  const Epoch epoch = outcome.epoch + 1;
+  if (!to.prepare(epoch, plan, deadline)) return false;
+  if (deadline.passed()) return false;
+  journal_.decide({request.group, request.to, epoch, outcome.mark});
+  failpoint("flip.close.before");
+  if (!from.close(epoch, deadline)) {
+    journal_.clear();
+    return false;
+  }
+  failpoint("flip.close.after");
+  failpoint("flip.open.before");
+  to.open(epoch, plan);
+  failpoint("flip.open.after");
+  journal_.clear();
+  outcome.epoch = epoch;
+  return true;
+}
+
+void Flip::undo(const FlipRequest& request) {
+  gates_.of(request.to).unlock();
+  gates_.of(other(request.to)).unlock();
+  pump_.resume();
+}
+
+void Flip::wait_before_next_try(int tries) {
+  // Gives waiting writers a turn: without a pause the next lock would queue right behind this one.
+  const int most = 50 << std::min(tries, 4);
+  std::this_thread::sleep_for(
+      milliseconds(std::uniform_int_distribution<int>(most / 2, most)(random_)));
+}
+
+namespace {
+
+Standing settled(Side primary, Epoch epoch) {
+  return {.primary = primary, .epoch = epoch};
+}
+
+Standing finish(Gates gates, FlipJournal& journal, const FlipDecision& decision) {
+  WriteGate& to = gates.of(decision.to);
+  to.open(decision.epoch, {gates.of(other(decision.to)).counters()});
+  journal.clear();
+  Standing standing = settled(decision.to, decision.epoch);
+  standing.finished_flip = true;
+  return standing;
+}
+
+// Nothing was decided: the side that had been primary opens again, above every epoch seen.
+Standing reopen(Gates gates, FlipJournal& journal, Side from, Epoch epoch) {
+  gates.of(from).open(epoch, {gates.of(other(from)).counters()});
+  journal.clear();
+  Standing standing = settled(from, epoch);
+  standing.undone_flip = true;
+  return standing;
+}
+
+[[noreturn]] void contradict(const GateState& old_side, const GateState& postgres) {
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              fmt::format("the two sides contradict each other: old is {} at epoch {}, postgres is "
+                          "{} at epoch {}",
+                          to_string(old_side.door), old_side.epoch, to_string(postgres.door),
+                          postgres.epoch),
+              {.next = "stop all writers, find out who changed the fence or restored a copy, and "
+                       "compare both stores"});
+}
+
+}  // namespace
+
+Standing recover(Gates gates, FlipJournal& journal,
+                 const std::function<bool(const FlipDecision&, Deadline)>& drained,
+                 Deadline deadline) {
+  using Door = GateState::Door;
+  const GateState old_side = gates.old_side.inspect(deadline);
+  const GateState postgres = gates.postgres.inspect(deadline);
+  if (old_side.door == Door::kTorn || postgres.door == Door::kTorn) contradict(old_side, postgres);
+  const bool old_open = old_side.door == Door::kOpen;
+  const bool postgres_open = postgres.door == Door::kOpen;
+  if (old_open && postgres_open) contradict(old_side, postgres);
+  if (old_open || postgres_open) {
+    const Side primary = old_open ? Side::kOld : Side::kPostgres;
+    const GateState& open = old_open ? old_side : postgres;
+    const GateState& closed = old_open ? postgres : old_side;
+    // A closed gate above the open one: the open side was restored from a copy.
+    if (closed.epoch > open.epoch) contradict(old_side, postgres);
+    journal.clear();
+    return settled(primary, open.epoch);
+  }
+  const Epoch highest = std::max(old_side.epoch, postgres.epoch);
+  const auto decision = journal.pending();
+  if (!decision) {
+    // The side that closed last, and so has the higher epoch, was the primary.
+    const Side from = old_side.epoch > postgres.epoch ? Side::kOld : Side::kPostgres;
+    return reopen(gates, journal, from, highest + 1);
+  }
+  if (decision->epoch < highest) contradict(old_side, postgres);
+  spdlog::warn("a flip to {} was interrupted after it was decided; finishing it",
+               to_string(decision->to));
+  if (!drained(*decision, deadline)) {
+    throw Error(ErrorKind::kUnreachable, Retry::kLater,
+                "an interrupted flip cannot be finished yet: the last changes are not applied",
+                {.next = "bring both sides up; both refuse writes until then"});
+  }
+  return finish(gates, journal, *decision);
+}
+
+}  // namespace switchback

@@ -1,0 +1,207 @@
+// The flip between two toy endpoints: what it does when all is well, and that it changes nothing
+// when it cannot. Crashes are played in tests/fault.
+#include "bridge/flip.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <filesystem>
+#include <thread>
+
+#include "tests/support/test_mapping.h"
+#include "tests/support/toy_endpoint.h"
+
+namespace switchback {
+namespace {
+
+using Door = GateState::Door;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+ToyRow parent(std::int64_t id, std::string name) {
+  return {{.kind = Kind::kInt, .number = id},
+          {.kind = Kind::kText, .text = std::move(name)},
+          {},
+          {},
+          {}};
+}
+
+class FlipTest : public testing::Test {
+ protected:
+  FlipTest() {
+    folder_ =
+        std::filesystem::temp_directory_path() / ("switchback-flip-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+    journal_.clear();
+  }
+  ~FlipTest() override { std::filesystem::remove_all(folder_); }
+
+  std::shared_ptr<ToyStore>& store(Side side) { return side == Side::kOld ? old_ : postgres_; }
+  std::unique_ptr<WriteGate> gate(Side side) { return open_toy(store(side))->make_gate("all"); }
+  std::unique_ptr<Pump> pump_to(Side side) {
+    auto pump = std::make_unique<Pump>(
+        "test",
+        [this, side] {
+          return Pump::Parts{open_toy(store(other(side)))->make_source(),
+                             open_toy(store(side))->make_sink()};
+        },
+        PumpOptions{.retry_first = milliseconds(1)});
+    pump->start();
+    return pump;
+  }
+  bool ready(Pump& pump, Side to) {
+    const Position mark = gate(other(to))->mark();
+    return pump.wait_applied(mark, Deadline::in(seconds(5)));
+  }
+  FlipOutcome flip(Side to, Pump& pump, FlipHooks hooks = {}, milliseconds pause = seconds(2)) {
+    const auto old_gate = gate(Side::kOld);
+    const auto postgres_gate = gate(Side::kPostgres);
+    Flip flip({*old_gate, *postgres_gate}, pump, journal_, std::move(hooks), 1);
+    return flip.run({.to = to, .max_pause = pause, .tries = 2});
+  }
+  GateState state(Side side) { return gate(side)->inspect(Deadline::in(seconds(1))); }
+  void expect(Side primary, Epoch epoch) {
+    EXPECT_EQ(state(primary), (GateState{Door::kOpen, epoch}));
+    EXPECT_EQ(state(other(primary)).door, Door::kClosed);
+  }
+  Standing recovered(bool can_drain = true) {
+    const auto old_gate = gate(Side::kOld);
+    const auto postgres_gate = gate(Side::kPostgres);
+    return recover(
+        {*old_gate, *postgres_gate}, journal_,
+        [&](const FlipDecision&, Deadline) { return can_drain; }, Deadline::in(seconds(1)));
+  }
+
+  std::filesystem::path folder_;
+  FlipJournal journal_{[this] {
+    folder_ =
+        std::filesystem::temp_directory_path() / ("switchback-flip-" + std::to_string(::getpid()));
+    std::filesystem::create_directories(folder_);
+    return folder_ / "flip";
+  }()};
+  std::shared_ptr<ToyStore> old_ = std::make_shared<ToyStore>(test_mapping(), true);
+  std::shared_ptr<ToyStore> postgres_ = std::make_shared<ToyStore>(test_mapping(), false);
+};
+
+TEST_F(FlipTest, GoesThereAndBackUnderWritesAndLosesNothing) {
+  std::atomic<bool> done = false;
+  std::atomic<std::int64_t> accepted = 0;
+  std::jthread writer([&] {
+    std::int64_t next = 0;
+    while (!done) {
+      // What an application does: the side that refuses sends it to the other one.
+      const Side first = next % 2 == 0 ? Side::kOld : Side::kPostgres;
+      if (store(first)->write(kParent, parent(next, "x")) ||
+          store(other(first))->write(kParent, parent(next, "x"))) {
+        accepted = ++next;
+      }
+    }
+  });
+  Side to = Side::kPostgres;
+  for (Epoch epoch = 2; epoch < 12; ++epoch) {
+    const auto pump = pump_to(to);
+    ASSERT_TRUE(ready(*pump, to));
+    const FlipOutcome outcome = flip(to, *pump);
+    ASSERT_TRUE(outcome.flipped) << (outcome.obstacles.empty() ? "" : outcome.obstacles[0].what);
+    EXPECT_EQ(outcome.epoch, epoch);
+    expect(to, epoch);
+    to = other(to);
+  }
+  done = true;
+  writer.join();
+  const auto pump = pump_to(to);
+  ASSERT_TRUE(ready(*pump, to));
+  EXPECT_EQ(old_->rows(), postgres_->rows());
+  EXPECT_EQ(old_->rows().size(), static_cast<std::size_t>(accepted.load()));
+}
+
+TEST_F(FlipTest, RefusesWhatIsNotTheOtherWayRound) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  const FlipOutcome outcome = flip(Side::kOld, *pump);
+  EXPECT_FALSE(outcome.flipped);
+  ASSERT_EQ(outcome.obstacles.size(), 1u);
+  EXPECT_NE(outcome.obstacles[0].cure.find("rollback"), std::string::npos);
+  expect(Side::kOld, 1);
+}
+
+TEST_F(FlipTest, AFailedVerifyChangesNothing) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  EXPECT_FALSE(flip(Side::kPostgres, *pump, {.verify = [](Deadline) { return false; }}).flipped);
+  expect(Side::kOld, 1);
+  EXPECT_FALSE(journal_.pending());
+  EXPECT_TRUE(old_->write(kParent, parent(1, "still writable")));
+  EXPECT_TRUE(ready(*pump, Side::kPostgres)) << "the pump flows on";
+}
+
+TEST_F(FlipTest, ADeadlineThatPassesInTheDrainChangesNothing) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  // The writer gets in between the look and the lock, and the target cannot commit.
+  FlipHooks hooks;
+  hooks.closing = [&] {
+    postgres_->fail_commit(1, false);
+    old_->write(kParent, parent(1, "late"));
+  };
+  const auto slow = std::make_unique<Pump>(
+      "slow", [&]() -> Pump::Parts { throw Error(ErrorKind::kBusy, Retry::kLater, "not yet"); });
+  slow->start();
+  const FlipOutcome outcome = flip(Side::kPostgres, *slow, hooks, milliseconds(50));
+  EXPECT_FALSE(outcome.flipped);
+  expect(Side::kOld, 1);
+  EXPECT_TRUE(old_->write(kParent, parent(2, "still writable")));
+}
+
+TEST_F(FlipTest, AnOpenQuarantineBlocks) {
+  const auto pump = pump_to(Side::kPostgres);
+  ToyRow bad = parent(1, "a");
+  bad[1] = {};
+  old_->write(kParent, bad);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  const FlipOutcome outcome = flip(Side::kPostgres, *pump);
+  EXPECT_FALSE(outcome.flipped);
+  ASSERT_FALSE(outcome.obstacles.empty());
+  EXPECT_NE(outcome.obstacles[0].what.find("quarantine"), std::string::npos);
+}
+
+TEST_F(FlipTest, RecoveryFinishesWhatWasDecidedAndDrained) {
+  gate(Side::kOld)->close(2, Deadline::in(seconds(1)));
+  journal_.decide({"all", Side::kPostgres, 2, {77, 1, 0}});
+  const Standing standing = recovered();
+  EXPECT_TRUE(standing.finished_flip);
+  expect(Side::kPostgres, 2);
+  EXPECT_FALSE(journal_.pending());
+}
+
+TEST_F(FlipTest, RecoveryWaitsWhileTheDrainCannotBeProven) {
+  gate(Side::kOld)->close(2, Deadline::in(seconds(1)));
+  journal_.decide({"all", Side::kPostgres, 2, {77, 1, 0}});
+  EXPECT_THROW(recovered(false), Error);
+  EXPECT_EQ(state(Side::kPostgres).door, Door::kClosed);
+  EXPECT_EQ(state(Side::kOld).door, Door::kClosed);
+}
+
+TEST_F(FlipTest, RecoveryReopensTheOldPrimaryWhenNothingWasDecided) {
+  gate(Side::kOld)->close(2, Deadline::in(seconds(1)));
+  const Standing standing = recovered();
+  EXPECT_TRUE(standing.undone_flip);
+  expect(Side::kOld, 3);
+}
+
+TEST_F(FlipTest, RecoveryLeavesASettledPairAlone) {
+  journal_.decide({"all", Side::kPostgres, 2, {77, 1, 0}});  // decided, and nothing closed yet
+  const Standing standing = recovered();
+  EXPECT_FALSE(standing.finished_flip);
+  expect(Side::kOld, 1);
+  EXPECT_FALSE(journal_.pending());
+}
+
+TEST_F(FlipTest, RecoveryRefusesTwoOpenSides) {
+  gate(Side::kPostgres)->open(5, {});
+  EXPECT_THROW(recovered(), Error);
+}
+
+}  // namespace
+}  // namespace switchback

@@ -1,0 +1,130 @@
+#include "bridge/pump.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/test_mapping.h"
+#include "tests/support/toy_endpoint.h"
+
+namespace switchback {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+ToyRow parent(std::int64_t id, std::string name) {
+  return {{.kind = Kind::kInt, .number = id},
+          {.kind = Kind::kText, .text = std::move(name)},
+          {},
+          {},
+          {}};
+}
+
+class PumpTest : public testing::Test {
+ protected:
+  std::shared_ptr<ToyStore> from_ = std::make_shared<ToyStore>(test_mapping(), true);
+  std::shared_ptr<ToyStore> to_ = std::make_shared<ToyStore>(test_mapping(), false);
+  int made_ = 0;
+
+  std::unique_ptr<Pump> make_pump() {
+    auto pump = std::make_unique<Pump>(
+        "test",
+        [this] {
+          ++made_;
+          return Pump::Parts{open_toy(from_)->make_source(), open_toy(to_)->make_sink()};
+        },
+        PumpOptions{.retry_first = milliseconds(1),
+                    .retry_most = milliseconds(5),
+                    .quiet = milliseconds(0)});
+    pump->start();
+    return pump;
+  }
+  Position end() { return open_toy(from_)->make_gate("all")->mark(); }
+  void expect_same() { EXPECT_EQ(from_->rows(), to_->rows()); }
+};
+
+TEST_F(PumpTest, CarriesChangesAcross) {
+  const auto pump = make_pump();
+  for (int i = 0; i < 100; ++i) from_->write(kParent, parent(i % 10, "v" + std::to_string(i)));
+  from_->erase(kParent, parent(3, ""));
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  EXPECT_EQ(to_->rows().size(), 9u);
+  expect_same();
+}
+
+TEST_F(PumpTest, ContinuesWhereTheTargetSaysItIs) {
+  {
+    const auto pump = make_pump();
+    from_->write(kParent, parent(1, "a"));
+    ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  }
+  from_->write(kParent, parent(2, "b"));
+  const auto pump = make_pump();
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  expect_same();
+  EXPECT_EQ(pump->progress().changes, 1u);
+}
+
+TEST_F(PumpTest, TriesAgainWhenACommitFailsBeforeItTookEffect) {
+  to_->fail_commit(1, false);
+  const auto pump = make_pump();
+  from_->write(kParent, parent(1, "a"));
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  expect_same();
+  EXPECT_EQ(made_, 2);
+}
+
+TEST_F(PumpTest, TriesAgainWhenACommitFailsAfterItTookEffect) {
+  to_->fail_commit(1, true);
+  const auto pump = make_pump();
+  from_->write(kParent, parent(1, "a"));
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  expect_same();
+  EXPECT_EQ(made_, 2);
+}
+
+TEST_F(PumpTest, StopsOnAForkedHistoryAndSaysSo) {
+  {
+    const auto pump = make_pump();
+    from_->write(kParent, parent(1, "a"));
+    ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  }
+  from_->fork();
+  const auto pump = make_pump();
+  from_->write(kParent, parent(2, "b"));
+  EXPECT_FALSE(pump->wait_applied(end(), Deadline::in(seconds(60))));  // returns at once
+  const PumpProgress progress = pump->progress();
+  EXPECT_EQ(progress.state, PumpState::kStopped);
+  ASSERT_TRUE(progress.error);
+  EXPECT_EQ(progress.error->kind(), ErrorKind::kHistory);
+  EXPECT_EQ(to_->rows().size(), 1u);
+}
+
+TEST_F(PumpTest, ParkedItTakesNothingAndResumedItCatchesUp) {
+  const auto pump = make_pump();
+  ASSERT_TRUE(pump->park(Deadline::in(seconds(5))));
+  EXPECT_EQ(pump->progress().state, PumpState::kParked);
+  from_->write(kParent, parent(1, "a"));
+  EXPECT_FALSE(pump->wait_applied(end(), Deadline::in(milliseconds(20))));
+  EXPECT_TRUE(to_->rows().empty());
+  pump->resume();
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  expect_same();
+}
+
+TEST_F(PumpTest, CountsWhatTheTargetTurnsAway) {
+  const auto pump = make_pump();
+  ToyRow bad = parent(1, "a");
+  bad[1] = {};
+  from_->write(kParent, bad);
+  from_->write(kParent, parent(2, "b"));
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  EXPECT_EQ(pump->progress().quarantined, 1u);
+  EXPECT_EQ(to_->rows().size(), 1u);
+  from_->write(kParent, parent(1, "mended"));
+  ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
+  EXPECT_EQ(pump->progress().quarantined, 0u);
+  expect_same();
+}
+
+}  // namespace
+}  // namespace switchback
