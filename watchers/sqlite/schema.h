@@ -15,7 +15,7 @@ struct SqliteColumn {
   std::string name;
   std::string declared_type;
   bool not_null = false;
-  int hidden = 0;  // PRAGMA table_xinfo: 2 generated virtual, 3 generated stored
+  int hidden = 0;           // PRAGMA table_xinfo: 2 generated virtual, 3 generated stored
   std::string default_sql;  // the DEFAULT expression, empty if none
 };
 
