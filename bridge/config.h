@@ -1,0 +1,91 @@
+// What switchback.toml says, as plain structs: parsed and judged once, before anything is opened.
+// Whatever cannot be right is an Error(kUsage) that names file, line, key and what was expected.
+// Pure but for reading the file itself; the environment comes in as a function. Called by every
+// command. A Config is immutable once made.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "state/model/table_map.h"
+
+namespace switchback {
+
+/// [table.T.columns] c = "SOURCE" or c = { from = SOURCE, spelling = [..] }
+struct ColumnConfig {
+  std::string name;  // in PostgreSQL
+  std::string from;  // in SQLite; equal to name if not said
+  std::vector<Spelling> spellings;
+  int line = 0;
+};
+
+/// [table.T]
+struct TableConfig {
+  std::string schema = "public";
+  std::string table;
+  std::string store;      // empty for only = "postgres"
+  std::string old_table;  // likewise
+  Orphans orphans = Orphans::kQuarantine;
+  Only only = Only::kNeither;
+  std::string group = "all";
+  std::vector<ColumnConfig> columns;
+  int line = 0;
+};
+
+/// [store.S]
+struct StoreConfig {
+  std::string name;
+  std::filesystem::path sqlite;
+  bool all_tables = true;  // tables = "*"
+  std::vector<std::string> tables;
+  int line = 0;
+};
+
+enum class PostgresFrom {
+  kNowhere,      // nothing says where PostgreSQL is
+  kConfig,       // [postgres] url
+  kDatabaseUrl,  // DATABASE_URL
+  kLibpq,        // PGHOST, PGSERVICE and the like; the conninfo is empty
+  kPrivate,      // [postgres] private = true: the bridge runs its own
+};
+
+struct Config {
+  std::filesystem::path file;  // absolute
+  std::string bridge;
+  std::filesystem::path state_dir;
+  std::filesystem::path run_dir;
+  std::chrono::milliseconds max_pause{500};
+  std::string admin_host = "127.0.0.1";  // empty: no admin server
+  int admin_port = 7733;                 // 0: any free one
+  PostgresFrom postgres_from = PostgresFrom::kNowhere;
+  std::string conninfo;                         // never printed: it may hold a password
+  std::optional<std::filesystem::path> schema;  // [postgres] schema
+  bool drop_constraints = true;
+  std::vector<StoreConfig> stores;
+  std::vector<TableConfig> tables;
+
+  /// "switchback.toml:12", for messages about a line of this file.
+  std::string at(int line) const;
+};
+
+/// The value of an environment variable, or nullptr.
+using Environment = std::function<const char*(const char*)>;
+
+/// Reads and judges the file. Throws Error(kUsage).
+Config load_config(const std::filesystem::path& file, const Environment& environment);
+/// The same for text; `file` is what relative paths and messages refer to.
+Config parse_config(std::string_view text, const std::filesystem::path& file,
+                    const Environment& environment);
+
+/// Throws Error(kUsage) that lists the ways, if nothing says where PostgreSQL is.
+void require_postgres(const Config& config);
+
+/// True if a URL or key=value string carries a password.
+bool has_password(std::string_view conninfo);
+
+}  // namespace switchback
