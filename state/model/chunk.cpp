@@ -96,23 +96,28 @@ void Chunk::serialize(std::string& out) const {
 }
 
 Chunk Chunk::parse(std::string_view image) {
+  Chunk chunk;
+  chunk.load(image);
+  return chunk;
+}
+
+void Chunk::load(std::string_view image) {
+  clear();
   Header header{};
   take_pod(image, &header, 1);
   if (header.magic != kMagic) {
     throw Error(ErrorKind::kInternal, Retry::kNever, "not a spooled chunk");
   }
-  Chunk chunk;
-  chunk.changes_.resize(header.changes);
-  take_pod(image, chunk.changes_.data(), header.changes);
-  chunk.cells_.resize(header.cells, Cell::null());
-  take_pod(image, chunk.cells_.data(), header.cells);
+  changes_.resize(header.changes);
+  take_pod(image, changes_.data(), header.changes);
+  cells_.resize(header.cells, Cell::null());
+  take_pod(image, cells_.data(), header.cells);
   if (image.size() != header.arena) {
     throw Error(ErrorKind::kInternal, Retry::kNever, "a spooled chunk has a wrong length");
   }
-  chunk.arena_ = image;
-  chunk.open_ = chunk.cells_.size();
-  if (header.has_boundary != 0) chunk.boundary = header.boundary;
-  return chunk;
+  arena_ = image;
+  open_ = cells_.size();
+  if (header.has_boundary != 0) boundary = header.boundary;
 }
 
 Cell copy_cell(const Cell& cell, const Chunk& from, Chunk& to) {

@@ -77,6 +77,8 @@ class Chunk {
   void serialize(std::string& out) const;
   /// Throws Error(kInternal) if `image` was not made by serialize().
   static Chunk parse(std::string_view image);
+  /// The same into this chunk, whose memory is used again.
+  void load(std::string_view image);
 
  private:
   void end(TableId table, Op op, std::uint32_t row);
