@@ -70,6 +70,13 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "load.rest.commit.after",
     "load.step.commit.before",
     "load.step.commit.after",
+    // replication
+    "pg.slot.create.before",
+    "pg.slot.create.after",
+    "pg.slot.drop.before",
+    "pg.slot.drop.after",
+    "pg.feedback.before",
+    "pg.feedback.after",
 });
 
 }  // namespace switchback

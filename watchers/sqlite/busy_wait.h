@@ -1,0 +1,27 @@
+// How long a connection of ours waits for a lock, and how impatiently. SQLite has no way to be told
+// that a lock is free, so every waiter polls; its own busy timeout soon sleeps 100 ms at a time,
+// which under a steady writer is too seldom to ever win. This one asks again every half millisecond
+// until a deadline. One connection, one thread; the object must not outlive the connection.
+#pragma once
+
+#include <sqlite3.h>
+
+#include "state/base/deadline.h"
+
+namespace switchback {
+
+class BusyWait {
+ public:
+  BusyWait(sqlite3* database, Deadline deadline);
+  ~BusyWait();
+  BusyWait(const BusyWait&) = delete;
+  BusyWait& operator=(const BusyWait&) = delete;
+
+ private:
+  static int wait(void* self, int tries);
+
+  sqlite3* database_;
+  Deadline deadline_;
+};
+
+}  // namespace switchback
