@@ -13,6 +13,7 @@
 #include "state/model/chunk.h"
 #include "state/model/table_map.h"
 #include "watchers/sqlite/codec.h"
+#include "watchers/sqlite/prepared.h"
 
 namespace switchback {
 
@@ -35,7 +36,8 @@ void append_row(const TableMap& map, sqlite3_stmt* row, Chunk& out, int first_co
 bool append_key(const TableMap& map, std::span<const StoredValue> key, Chunk& out,
                 std::string& why);
 
-/// "SELECT columns FROM t WHERE key", prepared once.
+/// "SELECT columns FROM t WHERE key", prepared once. Its functions throw SQLite::Exception, and
+/// leave no read open.
 class RowQuery {
  public:
   RowQuery(SQLite::Database& database, const TableMap& map);
@@ -44,17 +46,18 @@ class RowQuery {
   /// true, or appends nothing and returns false if there is none.
   bool append_current(std::span<const StoredValue> key, Chunk& out);
 
-  /// Finds the row of a canonical key. A key may be stored in several ways (a date in each of its
-  /// spellings, 7 or '7'): all of them are tried. True if one was there and was appended.
+  /// Appends the row of a canonical key. A key may be stored in several ways (a date in each of its
+  /// spellings, 7 or '7'): all of them are tried. True if a row was there and was appended.
   bool append_current(std::span<const Cell> key, const Chunk& keys, Chunk& out);
 
   const TableMap& map() const { return *map_; }
 
  private:
-  bool step(std::span<const StoredValue> key);
+  void bind(std::span<const StoredValue> key);
+  bool row_has_key(std::span<const Cell> key, const Chunk& keys) const;
 
   const TableMap* map_;
-  SQLite::Statement statement_;
+  Prepared statement_;
 };
 
 /// One key column's stored forms that mean `cell`, the likeliest first. Owns its bytes.

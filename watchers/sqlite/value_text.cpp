@@ -1,5 +1,7 @@
 #include "watchers/sqlite/value_text.h"
 
+#include <simdjson.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -110,6 +112,11 @@ std::optional<Recognised> recognise_for(const ColumnMap& column, std::string_vie
   const auto seen = recognise_timestamp(text);
   if (!seen || is_count(seen->spelling)) return std::nullopt;
   return seen;
+}
+
+bool is_clean_text(std::string_view bytes) {
+  return simdjson::validate_utf8(bytes.data(), bytes.size()) &&
+         bytes.find('\0') == std::string_view::npos;
 }
 
 std::string canonical_uuid(std::string_view bytes, bool binary) {

@@ -39,6 +39,9 @@ constexpr bool is_count(Spelling spelling) {
 /// The column's own spellings first, in their order; then any that is not a bare number.
 std::optional<Recognised> recognise_for(const ColumnMap& column, std::string_view text);
 
+/// Valid UTF-8 without NUL: what PostgreSQL takes as text.
+bool is_clean_text(std::string_view bytes);
+
 /// 36 characters in lower case from 36 or 32 of any case or (binary) from 16 bytes; else empty.
 std::string canonical_uuid(std::string_view bytes, bool binary);
 
