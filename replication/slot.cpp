@@ -1,0 +1,94 @@
+#include "replication/slot.h"
+
+#include "state/base/failpoint.h"
+#include "state/base/sql_quote.h"
+
+namespace switchback {
+namespace {
+
+constexpr const char* kInspect =
+    "SELECT plugin, database, active_pid, confirmed_flush_lsn, restart_lsn, wal_status"
+    " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+constexpr const char* kDrop =
+    "SELECT pg_catalog.pg_drop_replication_slot(slot_name)"
+    " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+constexpr const char* kBirth =
+    "SELECT born_lsn FROM switchback.slot WHERE bridge = $1 AND store = $2 AND slot = $3";
+constexpr const char* kRecordBirth =
+    "INSERT INTO switchback.slot (bridge, store, slot, born_lsn) VALUES ($1, $2, $3, $4)";
+constexpr const char* kForgetBirth = "DELETE FROM switchback.slot WHERE bridge = $1 AND store = $2";
+
+Lsn lsn_of(std::string_view text) {
+  const auto lsn = parse_lsn(text);
+  if (!lsn) {
+    throw Error(ErrorKind::kInternal, Retry::kNever,
+                "expected a log position, got '" + std::string(text) + "'",
+                {.object = "PostgreSQL"});
+  }
+  return *lsn;
+}
+
+Lsn lsn_at(const Result& result, int column) {
+  return result.is_null(0, column) ? Lsn{} : lsn_of(result.text(0, column));
+}
+
+}  // namespace
+
+SlotState inspect_slot(Connection& sql, const std::string& slot) {
+  const Result result = sql.exec(kInspect, {slot});
+  SlotState state;
+  if (result.rows() == 0) return state;
+  state.exists = true;
+  state.plugin = result.string(0, 0);
+  state.database = result.string(0, 1);
+  if (!result.is_null(0, 2)) state.active_pid = result.integer(0, 2);
+  state.confirmed = lsn_at(result, 3);
+  state.restart = lsn_at(result, 4);
+  state.wal_status = result.string(0, 5);
+  return state;
+}
+
+Lsn create_slot(Connection& replication, const std::string& slot) {
+  failpoint("pg.slot.create.before");
+  // NOEXPORT_SNAPSHOT in the spelling that every server from 10 on takes.
+  const Result result = replication.exec("CREATE_REPLICATION_SLOT " + quote_identifier(slot) +
+                                         " LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+  failpoint("pg.slot.create.after");
+  return lsn_at(result, 1);
+}
+
+void drop_slot(Connection& sql, const std::string& slot) {
+  failpoint("pg.slot.drop.before");
+  sql.exec(kDrop, {slot});
+  failpoint("pg.slot.drop.after");
+}
+
+std::optional<Lsn> slot_birth(Connection& sql, std::string_view bridge, std::string_view store,
+                              const std::string& slot) {
+  const Result result = sql.exec(kBirth, {std::string(bridge), std::string(store), slot});
+  if (result.rows() == 0) return std::nullopt;
+  return lsn_of(result.text(0, 0));
+}
+
+void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
+                     std::string_view store, const std::string& slot) {
+  const SlotState state = inspect_slot(sql, slot);
+  const bool healthy = state.exists && state.plugin == "pgoutput" && state.wal_status != "lost" &&
+                       slot_birth(sql, bridge, store, slot).has_value();
+  if (healthy) return;
+  if (state.exists) drop_slot(sql, slot);
+  // The old record goes first and the new one comes last, so that after a crash a slot never has
+  // the record of another.
+  sql.exec(kForgetBirth, {std::string(bridge), std::string(store)});
+  const Lsn born = create_slot(replication, slot);
+  sql.exec(kRecordBirth, {std::string(bridge), std::string(store), slot, to_string(born)});
+}
+
+void remove_slot(Connection& sql, std::string_view bridge, std::string_view store,
+                 const std::string& slot) {
+  drop_slot(sql, slot);
+  if (sql.exec("SELECT pg_catalog.to_regclass('switchback.slot')").is_null(0, 0)) return;
+  sql.exec(kForgetBirth, {std::string(bridge), std::string(store)});
+}
+
+}  // namespace switchback

@@ -1,0 +1,52 @@
+// Logical replication slots: made and dropped by the gate around a cutover, inspected by the
+// source, `check` and `status`. Where a slot began is recorded in switchback.slot: a server
+// silently skips ahead to what a slot has confirmed, and only of a slot that has confirmed nothing
+// but its own beginning is it known that nothing is skipped. Stateless; as thread-safe as the
+// connection.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "replication/connection.h"
+#include "replication/lsn.h"
+
+namespace switchback {
+
+struct SlotState {
+  bool exists = false;
+  std::string plugin, database;
+  std::optional<std::int64_t> active_pid;
+  Lsn confirmed;           // confirmed_flush_lsn: changes up to here will never be sent again
+  Lsn restart;             // WAL is kept from here on
+  std::string wal_status;  // reserved, extended, unreserved, or lost
+};
+
+SlotState inspect_slot(Connection& sql, const std::string& slot);
+
+/// Makes a slot for pgoutput and returns its consistent point: every transaction that commits after
+/// it will be decoded. Waits for transactions that run now. The publication must exist and be
+/// committed. Throws Error(kRefused) if the slot is there already.
+Lsn create_slot(Connection& replication, const std::string& slot);
+
+/// Drops it if it exists; Error(kBusy) while somebody streams from it.
+void drop_slot(Connection& sql, const std::string& slot);
+
+/// Where the slot began, if that is on record.
+std::optional<Lsn> slot_birth(Connection& sql, std::string_view bridge, std::string_view store,
+                              const std::string& slot);
+
+/// Makes sure there is a healthy slot whose birth is on record; keeps one that is, and makes any
+/// other anew. To be called only while PostgreSQL is fenced: then no change of the application can
+/// fall between an old slot and a new one. Idempotent; a crash in between is mended by the next
+/// call.
+void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
+                     std::string_view store, const std::string& slot);
+
+/// Drops the slot and its record. Idempotent.
+void remove_slot(Connection& sql, std::string_view bridge, std::string_view store,
+                 const std::string& slot);
+
+}  // namespace switchback
