@@ -50,6 +50,8 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "sqlite.backup.folder_sync.before",
     "sqlite.backup.folder_sync.after",
     // replication: install, gate and load
+    "pg.schema.commit.before",
+    "pg.schema.commit.after",
     "pg.install.commit.before",
     "pg.install.commit.after",
     "pg.remove.commit.before",
