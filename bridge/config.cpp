@@ -284,7 +284,8 @@ toml::table parse_toml(std::string_view text, const std::filesystem::path& file)
 }  // namespace
 
 std::string Config::at(int line) const {
-  return fmt::format("{}:{}", file.filename().string(), line);
+  return line == 0 ? file.filename().string()
+                   : fmt::format("{}:{}", file.filename().string(), line);
 }
 
 Config parse_config(std::string_view text, const std::filesystem::path& file,

@@ -69,7 +69,7 @@ struct Config {
   std::vector<StoreConfig> stores;
   std::vector<TableConfig> tables;
 
-  /// "switchback.toml:12", for messages about a line of this file.
+  /// "switchback.toml:12", for messages about a line of this file; 0 for the file as a whole.
   std::string at(int line) const;
 };
 
