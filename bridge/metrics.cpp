@@ -1,0 +1,132 @@
+#include "bridge/metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/histogram.h>
+#include <prometheus/registry.h>
+#include <prometheus/text_serializer.h>
+
+#include <array>
+#include <mutex>
+
+namespace switchback {
+namespace {
+
+using prometheus::Counter;
+using prometheus::Family;
+using prometheus::Gauge;
+using prometheus::Labels;
+
+constexpr std::array kDirections = {Direction::kForward, Direction::kReverse};
+constexpr std::array kSides = {Side::kOld, Side::kPostgres};
+
+std::string word(auto that) {
+  return std::string(to_string(that));
+}
+
+}  // namespace
+
+std::string_view to_string(Direction direction) noexcept {
+  switch (direction) {
+    case Direction::kForward:
+      return "forward";
+    case Direction::kReverse:
+      return "reverse";
+  }
+  return "unknown";
+}
+
+struct Metrics::Parts {
+  explicit Parts(const std::string& bridge) : common{{"bridge", bridge}} {
+    // Series that exist from the start, so that an alert on a rate sees the first event.
+    for (const auto direction : kDirections) {
+      changes.Add({{"direction", word(direction)}});
+      batches.Add({{"direction", word(direction)}});
+    }
+    for (const auto side : kSides) {
+      flips.Add({{"to", word(side)}});
+      pauses.Add({{"to", word(side)}}, bounds());
+    }
+  }
+
+  static prometheus::Histogram::BucketBoundaries bounds() {
+    return {0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5};
+  }
+  Family<Gauge>& gauge(const std::string& name, const std::string& help) {
+    return prometheus::BuildGauge().Name(name).Help(help).Labels(common).Register(registry);
+  }
+  Family<Counter>& counter(const std::string& name, const std::string& help) {
+    return prometheus::BuildCounter().Name(name).Help(help).Labels(common).Register(registry);
+  }
+
+  struct Totals {
+    std::uint64_t changes = 0, batches = 0;
+  };
+
+  prometheus::Registry registry;
+  Labels common;
+  Family<Gauge>& lag_changes = gauge("switchback_lag_changes", "Changes not yet applied.");
+  Family<Gauge>& lag_bytes = gauge("switchback_lag_bytes", "Bytes not yet applied.");
+  Family<Gauge>& lag_seconds =
+      gauge("switchback_lag_seconds", "Age of the oldest change not yet applied.");
+  Family<Gauge>& epoch = gauge("switchback_epoch", "Number of the last flip of a group.");
+  Family<Gauge>& primary =
+      gauge("switchback_primary", "1 for the side that a group's writes go to, else 0.");
+  Family<Gauge>& up = gauge("switchback_up", "1 if the side can be reached, else 0.");
+  Family<Gauge>& quarantined =
+      gauge("switchback_quarantined", "Rows that the other side could not take.");
+  Family<Counter>& changes = counter("switchback_applied_changes_total", "Changes applied.");
+  Family<Counter>& batches = counter("switchback_batches_total", "Batches committed.");
+  Family<Counter>& flips = counter("switchback_flips_total", "Flips done.");
+  Family<prometheus::Histogram>& pauses = prometheus::BuildHistogram()
+                                              .Name("switchback_flip_pause_seconds")
+                                              .Help("How long writers waited in a flip.")
+                                              .Labels(common)
+                                              .Register(registry);
+  std::mutex mutex;
+  std::array<Totals, 2> seen;  // by direction; guarded by mutex
+};
+
+Metrics::Metrics(const std::string& bridge) : parts_(std::make_unique<Parts>(bridge)) {}
+Metrics::~Metrics() = default;
+
+void Metrics::note_progress(Direction direction, std::uint64_t changes, std::uint64_t batches) {
+  const std::lock_guard lock(parts_->mutex);
+  Parts::Totals& seen = parts_->seen[static_cast<std::size_t>(direction)];
+  if (changes < seen.changes || batches < seen.batches) seen = {};
+  const Labels labels{{"direction", word(direction)}};
+  parts_->changes.Add(labels).Increment(static_cast<double>(changes - seen.changes));
+  parts_->batches.Add(labels).Increment(static_cast<double>(batches - seen.batches));
+  seen = {changes, batches};
+}
+
+void Metrics::note_flip(Side to, std::chrono::microseconds pause) {
+  const Labels labels{{"to", word(to)}};
+  parts_->flips.Add(labels).Increment();
+  parts_->pauses.Add(labels, Parts::bounds()).Observe(static_cast<double>(pause.count()) / 1e6);
+}
+
+void Metrics::set(const Status& status) {
+  for (const auto& group : status.groups) {
+    const Labels labels{{"group", group.name}};
+    const Lag lag = group.lag.value_or(Lag{});
+    parts_->lag_changes.Add(labels).Set(static_cast<double>(lag.changes));
+    parts_->lag_bytes.Add(labels).Set(static_cast<double>(lag.bytes));
+    parts_->lag_seconds.Add(labels).Set(static_cast<double>(lag.age.count()) / 1000);
+    parts_->epoch.Add(labels).Set(static_cast<double>(group.epoch));
+    for (const auto side : kSides) {
+      parts_->primary.Add({{"group", group.name}, {"side", word(side)}})
+          .Set(group.primary == side ? 1 : 0);
+    }
+  }
+  for (const auto& side : status.sides) {
+    parts_->up.Add({{"side", word(side.side)}}).Set(side.up ? 1 : 0);
+  }
+  parts_->quarantined.Add({}).Set(static_cast<double>(status.quarantined));
+}
+
+std::string Metrics::text() const {
+  return prometheus::TextSerializer().Serialize(parts_->registry.Collect());
+}
+
+}  // namespace switchback

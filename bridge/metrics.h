@@ -1,0 +1,38 @@
+// The figures of a bridge in Prometheus' text form. The supervisor counts events; gauges are set
+// from a Status right before each scrape. Thread-safe.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "bridge/status.h"
+
+namespace switchback {
+
+/// Which way a pump flows, as the label `direction` says it.
+enum class Direction { kForward, kReverse };
+std::string_view to_string(Direction direction) noexcept;
+
+class Metrics {
+ public:
+  explicit Metrics(const std::string& bridge);
+  ~Metrics();
+
+  /// Raises the counters to a pump's totals since it was made; a lower total (a new pump) counts
+  /// from zero again.
+  void note_progress(Direction direction, std::uint64_t changes, std::uint64_t batches);
+  void note_flip(Side to, std::chrono::microseconds pause);
+  /// Sets every gauge.
+  void set(const Status& status);
+
+  /// https://prometheus.io/docs/instrumenting/exposition_formats/
+  std::string text() const;
+
+ private:
+  struct Parts;
+  std::unique_ptr<Parts> parts_;
+};
+
+}  // namespace switchback
