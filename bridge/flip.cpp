@@ -93,7 +93,6 @@ FlipOutcome Flip::run(const FlipRequest& request) {
     throw;
   }
   pump_.hold_housekeeping(false);
-  if (result == Try::kDone) from.settle_closed();
   return outcome;
 }
 

@@ -1,0 +1,86 @@
+#include "bridge/site.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "bridge/mapping_builder.h"
+#include "replication/catalog.h"
+#include "replication/meta.h"
+#include "replication/postgres_endpoint.h"
+#include "replication/schema_file.h"
+#include "state/base/durable_file.h"
+#include "watchers/sqlite/objects.h"
+#include "watchers/sqlite/schema.h"
+#include "watchers/sqlite/sqlite_endpoint.h"
+
+namespace switchback {
+namespace {
+
+// Primary and foreign keys are off while an initial load is under way; what it remembered of them
+// completes the catalog's picture.
+std::vector<DroppedObject> read_dropped(Connection& connection, const std::string& bridge) {
+  if (!has_meta(connection)) return {};
+  const Result found = connection.exec(
+      "SELECT split_part(table_name, '.', 1), substr(table_name, strpos(table_name, '.') + 1), "
+      "name, definition FROM switchback.dropped_object WHERE bridge = $1 AND NOT left_out "
+      "AND sort IN ('primary_key', 'foreign_key') ORDER BY table_name, position",
+      {bridge});
+  std::vector<DroppedObject> dropped;
+  for (int row = 0; row < found.rows(); ++row) {
+    dropped.push_back(
+        {found.string(row, 0), found.string(row, 1), found.string(row, 2), found.string(row, 3)});
+  }
+  return dropped;
+}
+
+std::vector<CatalogTable> read_postgres(const Config& config, SchemaUse use) {
+  Connection connection = connect(config, "setup");
+  const std::string schema = config.schema ? read_file(*config.schema) : std::string();
+  if (use == SchemaUse::kTry) connection.exec("BEGIN");
+  if (!schema.empty()) apply_schema(connection, schema, config.schema->string());
+  auto catalog = overlay_dropped(read_catalog(connection), read_dropped(connection, config.bridge));
+  if (use == SchemaUse::kTry) connection.exec("ROLLBACK");
+  return catalog;
+}
+
+std::vector<SqliteTable> read_sqlite(const StoreConfig& store) {
+  SQLite::Database database = open_database(store.sqlite, SqliteUse::kRead);
+  try {
+    return read_schema(database);
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, store.sqlite);
+  }
+}
+
+}  // namespace
+
+Connection connect(const Config& config, const std::string& use) {
+  return Connection::open(config.conninfo, fmt::format("switchback {} {}", config.bridge, use));
+}
+
+Site open_site(const Config& config, SchemaUse schema) {
+  if (config.stores.size() != 1) {
+    throw Error(ErrorKind::kUsage, Retry::kNever,
+                fmt::format("{} stores are configured; this version bridges exactly one",
+                            config.stores.size()),
+                {.object = config.file.string(), .next = "run one bridge per [store]"});
+  }
+  Site site;
+  site.config = config;
+  std::vector<StoreSchema> stores;
+  stores.push_back({site.store().name, read_sqlite(site.store())});
+  BuiltMapping built = build_mapping(config, stores, read_postgres(config, schema));
+  site.warnings = std::move(built.warnings);
+  site.mapping = std::make_shared<const Mapping>(std::move(built.mapping));
+  site.old_side = open_sqlite(
+      {.path = site.store().sqlite, .store = site.store().name, .spool_folder = config.state_dir},
+      site.mapping);
+  site.postgres = open_postgres({.conninfo = config.conninfo,
+                                 .store = site.store().name,
+                                 .drop_constraints = config.drop_constraints},
+                                site.mapping);
+  return site;
+}
+
+}  // namespace switchback

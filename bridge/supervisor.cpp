@@ -1,0 +1,297 @@
+#include "bridge/supervisor.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <random>
+#include <utility>
+
+#include "bridge/certificate.h"
+#include "bridge/watchdog.h"
+#include "replication/meta.h"
+#include "state/base/durable_file.h"
+#include "state/base/sql_quote.h"
+
+namespace switchback {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kDrainAfterCrash{60};
+constexpr milliseconds kRetryFirst{200};
+constexpr milliseconds kRetryMost{10'000};
+
+Phase phase_of(Side primary) {
+  return primary == Side::kOld ? Phase::kForward : Phase::kReverse;
+}
+
+// Waits, but not longer than a stop takes to be asked for.
+void wait(milliseconds span, std::stop_token stop) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, stop, span, [] { return false; });
+}
+
+struct OpenGates {
+  std::unique_ptr<WriteGate> old_side;
+  std::unique_ptr<WriteGate> postgres;
+  explicit OpenGates(const Site& site)
+      : old_side(site.old_side->make_gate(site.group())),
+        postgres(site.postgres->make_gate(site.group())) {}
+  Gates gates() const { return {*old_side, *postgres}; }
+};
+
+}  // namespace
+
+Supervisor::Supervisor(Config config)
+    : config_(std::move(config)),
+      state_([this] {
+        StateDir state = StateDir::open(config_.state_dir);
+        state.lock();
+        return state;
+      }()),
+      audit_(AuditLog::open(config_.state_dir)),
+      run_dir_(RunDir::open(config_.run_dir)),
+      journal_(state_.file("flip")) {}
+
+Supervisor::~Supervisor() = default;
+
+Picture Supervisor::picture() const {
+  const std::lock_guard lock(mutex_);
+  Picture copy = picture_;
+  if (pump_) copy.pump = pump_->progress();
+  return copy;
+}
+
+std::shared_ptr<Pump> Supervisor::pump() const {
+  const std::lock_guard lock(mutex_);
+  return pump_;
+}
+
+void Supervisor::set_phase(Phase phase) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (picture_.phase == phase) return;
+    picture_.phase = phase;
+  }
+  spdlog::info("phase {}", to_string(phase));
+  audit_.append({"phase", "sidecar", fmt::format("\"{}\"", to_string(phase))});
+}
+
+void Supervisor::run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    {
+      const std::lock_guard flip_lock(flip_mutex_);
+      start(stop);
+    }
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, stop, [&] { return bring_up_again_; });
+    bring_up_again_ = false;
+  }
+}
+
+void Supervisor::start(std::stop_token stop) {
+  std::minstd_rand random(std::random_device{}());
+  for (int failures = 0; !stop.stop_requested(); ++failures) {
+    try {
+      bring_up(stop);
+      const std::lock_guard lock(mutex_);
+      picture_.error.reset();
+      return;
+    } catch (const Error& error) {
+      if (error.retry() == Retry::kNever) throw;
+      const auto ceiling = std::min(kRetryMost, kRetryFirst * (1 << std::min(failures, 8)));
+      const milliseconds pause(std::uniform_int_distribution<milliseconds::rep>(
+          ceiling.count() / 2, ceiling.count())(random));
+      spdlog::warn("{} (trying again in {} ms)", error.what(), pause.count());
+      {
+        const std::lock_guard lock(mutex_);
+        picture_.error = error;
+        pump_.reset();
+      }
+      wait(pause, stop);
+    }
+  }
+}
+
+void Supervisor::bring_up(std::stop_token stop) {
+  site_.emplace(open_site(config_, SchemaUse::kApply));
+  for (const auto& warning : site_->warnings) spdlog::warn("{}", warning);
+  install();
+  recover_flip();
+  const Side primary = picture().primary;
+  if (primary == Side::kOld && !load_done(*site_)) {
+    set_phase(Phase::kSnapshot);
+    run_load(
+        *site_,
+        [this] {
+          start_pump(Side::kPostgres);
+          return pump();
+        },
+        [this](const LoadProgress& progress) {
+          const std::lock_guard lock(mutex_);
+          picture_.load = progress;
+        },
+        stop);
+    if (stop.stop_requested()) return;
+  }
+  if (!pump()) start_pump(other(primary));
+  settle_other_side();
+  set_phase(phase_of(primary));
+  Connection connection = connect(config_, "setup");
+  note_phase(connection, config_.bridge, site_->group(), phase_of(primary));
+}
+
+void Supervisor::install() {
+  state_.probe();
+  backup_before_capture(*site_, state_);
+  // Before anything is put in place: how to take it off by hand, should this program be gone.
+  replace_file(state_.file("remove-postgres.sql"), site_->postgres->removal_script(), 0600);
+  replace_file(state_.file("remove-old.sql"), site_->old_side->removal_script(), 0600);
+  const std::size_t planned =
+      site_->postgres->plan_install().size() + site_->old_side->plan_install().size();
+  // The other side is fenced before the first change is captured.
+  site_->postgres->install();
+  site_->old_side->install();
+  if (planned != 0) {
+    audit_.append({"install", "sidecar", fmt::format("{{\"statements\":{}}}", planned)});
+  }
+}
+
+void Supervisor::recover_flip() {
+  const OpenGates gates(*site_);
+  const Standing standing = recover(
+      gates.gates(), journal_,
+      [this](const FlipDecision& decision, Deadline deadline) {
+        return drain_decided(decision, deadline);
+      },
+      Deadline::in(kDrainAfterCrash));
+  {
+    const std::lock_guard lock(mutex_);
+    picture_.primary = standing.primary;
+    picture_.epoch = standing.epoch;
+    pump_.reset();
+  }
+  if (standing.finished_flip || standing.undone_flip) {
+    const char* what = standing.finished_flip ? "finished" : "undone";
+    spdlog::warn("an interrupted flip was {}: {} is primary at epoch {}", what,
+                 to_string(standing.primary), standing.epoch);
+    audit_.append({"recovery", "sidecar",
+                   fmt::format("{{\"flip\":\"{}\",\"primary\":\"{}\",\"epoch\":{}}}", what,
+                               to_string(standing.primary), standing.epoch)});
+  }
+  tell(false);
+}
+
+// A power loss may have taken back rows that were drained when the flip was decided; the closed
+// side still has them to give.
+bool Supervisor::drain_decided(const FlipDecision& decision, Deadline deadline) {
+  start_pump(decision.to);
+  return pump()->wait_applied(decision.mark, deadline) && pump()->park(deadline);
+}
+
+void Supervisor::start_pump(Side to) {
+  auto made = std::make_shared<Pump>(
+      fmt::format("pump to {}", to_string(to)),
+      [this, to] {
+        return Pump::Parts{site_->of(other(to)).make_source(), site_->of(to).make_sink()};
+      },
+      PumpOptions{.seed = std::random_device{}()});
+  {
+    const std::lock_guard lock(mutex_);
+    pump_.reset();  // the earlier one ends before its successor opens the same target
+  }
+  made->start();
+  const std::lock_guard lock(mutex_);
+  pump_ = std::move(made);
+}
+
+// What only a primary needs is given back by the other side: PostgreSQL keeps no WAL for a slot
+// while the old store is primary.
+void Supervisor::settle_other_side() {
+  site_->of(other(picture().primary)).make_gate(site_->group())->settle_closed();
+}
+
+void Supervisor::tell(bool closing) {
+  const Picture now = picture();
+  run_dir_.tell({now.epoch, closing, {{site_->group(), now.primary}}});
+}
+
+void Supervisor::notify() {
+  const Picture now = picture();
+  Connection connection = connect(config_, "notify");
+  note_phase(connection, config_.bridge, site_->group(), phase_of(now.primary));
+  connection.exec("SELECT pg_catalog.pg_notify('switchback', $1)",
+                  {fmt::format("{{\"bridge\":\"{}\",\"group\":\"{}\",\"primary\":\"{}\","
+                               "\"epoch\":{}}}",
+                               config_.bridge, site_->group(), to_string(now.primary), now.epoch)});
+}
+
+FlipHooks Supervisor::hooks(const FlipRequest& request) {
+  const auto dog = std::make_shared<Watchdog>();
+  FlipHooks hooks;
+  hooks.closing = [this] { tell(true); };
+  hooks.watch = [dog, grace = request.max_pause](Deadline deadline) {
+    dog->watch(deadline, grace);
+  };
+  hooks.unwatch = [dog] { dog->stand_down(); };
+  return hooks;
+}
+
+FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& by) {
+  try {
+    const OpenGates gates(*site_);
+    const auto flowing = pump();
+    Flip flip(gates.gates(), *flowing, journal_, hooks(request), std::random_device{}());
+    return flip.run(request);
+  } catch (const Error& error) {
+    // A side was lost in the middle: the main loop asks the gates what came of it.
+    spdlog::error("flip to {}: {}", to_string(request.to), error.what());
+    audit_.append({"flip interrupted", by, ""});
+    const std::lock_guard lock(mutex_);
+    picture_.error = error;
+    picture_.phase = Phase::kFlipping;
+    bring_up_again_ = true;
+    changed_.notify_all();
+    throw;
+  }
+}
+
+FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by) {
+  const std::unique_lock one(flip_mutex_, std::try_to_lock);
+  const Phase phase = picture().phase;
+  if (!one || (phase != Phase::kForward && phase != Phase::kReverse)) {
+    throw Error(ErrorKind::kRefused, Retry::kLater,
+                one ? fmt::format("the bridge is in phase {}; only forward and reverse can flip",
+                                  to_string(phase))
+                    : "another flip is under way",
+                {.next = "wait until `switchback status` shows forward or reverse"});
+  }
+  state_.probe();
+  FlipReport report;
+  report.outcome = run_flip(request, by);
+  if (request.dry_run) return report;
+  if (report.outcome.flipped) {
+    const std::lock_guard lock(mutex_);
+    picture_.primary = report.outcome.primary;
+    picture_.epoch = report.outcome.epoch;
+    picture_.last_pause = report.outcome.pause;
+    ++picture_.flips;
+  }
+  // First of all the clients, who wait for this; the records of it can follow.
+  tell(false);
+  audit_.append(
+      {request.to == Side::kPostgres ? "cutover" : "rollback", by, flip_json(report.outcome)});
+  if (report.outcome.flipped) {
+    start_pump(other(request.to));
+    set_phase(phase_of(request.to));
+    report.certificate = write_certificate(state_, *site_, request, report.outcome, by);
+    notify();
+  }
+  settle_other_side();
+  return report;
+}
+
+}  // namespace switchback

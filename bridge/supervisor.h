@@ -1,0 +1,92 @@
+// The sidecar's life: opens both sides, installs, loads, recovers an interrupted flip, keeps the
+// one pump of the present phase running, and flips when asked. It resumes whatever phase it finds;
+// the truth about the phase is in the two gates, never in memory. Public functions may be called by
+// any thread; start() once, before the others.
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "bridge/flip.h"
+#include "bridge/pump.h"
+#include "bridge/site.h"
+#include "bridge/snapshot.h"
+#include "state/ledger/audit.h"
+#include "state/ledger/flip_journal.h"
+#include "state/ledger/run_dir.h"
+#include "state/ledger/state_dir.h"
+#include "state/model/phase.h"
+
+namespace switchback {
+
+/// What status and metrics are made of.
+struct Picture {
+  Phase phase = Phase::kIdle;
+  Side primary = Side::kOld;
+  Epoch epoch = 0;
+  PumpProgress pump;
+  LoadProgress load;           // in phase snapshot
+  std::optional<Error> error;  // why start() is still trying
+  std::uint64_t flips = 0;     // since the sidecar started
+  std::chrono::microseconds last_pause{0};
+};
+
+struct FlipReport {
+  FlipOutcome outcome;
+  std::filesystem::path certificate;  // empty if not flipped
+};
+
+class Supervisor {
+ public:
+  explicit Supervisor(Config config);
+  ~Supervisor();
+
+  /// The sidecar's main loop, until a stop is requested: brings the bridge up, however long a side
+  /// is away, and again whenever a flip was cut off in the middle. Throws Error that a person must
+  /// act upon.
+  void run(std::stop_token stop);
+  /// One round of it: returns when the pump flows or a stop is requested.
+  void start(std::stop_token stop);
+
+  /// Flips, or says why not. Only one at a time: a second caller gets Error(kBusy).
+  FlipReport flip(const FlipRequest& request, const std::string& by);
+
+  Picture picture() const;
+  const Config& config() const { return config_; }
+  const StateDir& state_dir() const { return state_; }
+
+ private:
+  void bring_up(std::stop_token stop);
+  void install();
+  void recover_flip();
+  bool drain_decided(const FlipDecision& decision, Deadline deadline);
+  void start_pump(Side to);
+  void settle_other_side();
+  FlipOutcome run_flip(const FlipRequest& request, const std::string& by);
+  void tell(bool closing);
+  void notify();
+  void set_phase(Phase phase);
+  FlipHooks hooks(const FlipRequest& request);
+  std::shared_ptr<Pump> pump() const;
+
+  const Config config_;
+  StateDir state_;
+  AuditLog audit_;
+  RunDir run_dir_;
+  FlipJournal journal_;
+  std::optional<Site> site_;
+  std::mutex flip_mutex_;  // held for the whole of a flip
+  mutable std::mutex mutex_;
+  std::condition_variable_any changed_;
+  bool bring_up_again_ = false;  // guarded by mutex_
+  Picture picture_;              // guarded by mutex_, but for its pump
+  std::shared_ptr<Pump> pump_;   // guarded by mutex_
+};
+
+}  // namespace switchback
