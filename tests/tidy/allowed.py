@@ -1,0 +1,20 @@
+"""Exceptions: (rule, path, words of the line) -> the reason. One that no longer matches anything is reported."""
+
+ALLOWED = {
+    ("own", "state/base/durable_file.cpp", "auto* made = new Unsynced;"):
+        "test builds only; lives as long as the process, so that no exit order matters",
+    ("store-files", "watchers/sqlite/open_readers.cpp", 'locks("/proc/locks")'):
+        "the kernel's list of locks, not a store's file",
+    ("store-files", "watchers/sqlite/open_readers.cpp", 'comm("/proc/"'):
+        "a process's name, not a store's file",
+    ("sleep", "bridge/flip.cpp", "std::this_thread::sleep_for("):
+        "the pause between two tries of a flip: waiting writers get their turn, and no event says when they had it",
+    ("sleep", "watchers/sqlite/busy_wait.cpp", "std::this_thread::sleep_for("):
+        "SQLite's busy handler: the lock of another process can only be tried again, until the deadline",
+    ("sleep", "watchers/sqlite/open_readers.cpp", "std::this_thread::sleep_for("):
+        "tells readers that stay from readers that pass: four looks, some milliseconds apart",
+    ("durable", "replication/catalog.cpp", 'if (own_) connection_.exec("COMMIT")'):
+        "ends a read-only transaction: nothing becomes durable",
+    ("durable", "replication/removal.cpp", "SELECT pg_drop_replication_slot(slot_name)"):
+        "also the text of remove-postgres.sql; remove_postgres() has the failpoints around its use",
+}
