@@ -30,11 +30,18 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "run_dir.rename.after",
     "audit.sync.before",
     "audit.sync.after",
+    // watchers/sqlite: install
+    "sqlite.install.commit.before",
+    "sqlite.install.commit.after",
+    "sqlite.remove.commit.before",
+    "sqlite.remove.commit.after",
     // watchers/sqlite: gate, sink, backup
     "sqlite.gate.close.commit.before",
     "sqlite.gate.close.commit.after",
     "sqlite.gate.open.commit.before",
     "sqlite.gate.open.commit.after",
+    "sqlite.prune.commit.before",
+    "sqlite.prune.commit.after",
     "sqlite.sink.commit.before",
     "sqlite.sink.commit.after",
     "sqlite.sink.sync.before",

@@ -1,0 +1,248 @@
+#include "watchers/sqlite/batch_builder.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "state/base/error.h"
+
+namespace switchback {
+
+using Lane = DirtyKeys::Lane;
+
+namespace {
+
+// Few enough that what is put back at the end of a round costs nothing.
+constexpr std::size_t kKeysAtOnce = 64;
+
+std::vector<TableId> tables_of(const Mapping& mapping, const std::string& store) {
+  std::vector<TableId> ids = mapping.parents_first();
+  std::erase_if(ids, [&](TableId id) { return mapping.table(id).store != store; });
+  return ids;
+}
+
+}  // namespace
+
+// One read transaction. Its end gives up a read only, so it cannot fail in a way that matters.
+class BatchBuilder::Snapshot {
+ public:
+  explicit Snapshot(BatchBuilder& builder)
+      : builder_(builder), began_(std::chrono::steady_clock::now()) {
+    builder.begin_.step();
+    builder.begin_.reset();
+  }
+  ~Snapshot() {
+    sqlite3_step(builder_.commit_.get());
+    builder_.commit_.reset();
+    if (builder_.on_round_) builder_.on_round_(std::chrono::steady_clock::now() - began_);
+  }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+ private:
+  BatchBuilder& builder_;
+  std::chrono::steady_clock::time_point began_;
+};
+
+BatchBuilder::BatchBuilder(SQLite::Database& database, const Mapping& mapping,
+                           const std::string& store, const std::filesystem::path& folder,
+                           CheckSchema check_schema, OnRound on_round)
+    : database_(database),
+      mapping_(mapping),
+      parents_first_(tables_of(mapping, store)),
+      check_schema_(std::move(check_schema)),
+      on_round_(std::move(on_round)),
+      log_(database, mapping, store),
+      keys_(folder, mapping.tables.size()),
+      begin_(database, "BEGIN"),
+      commit_(database, "COMMIT"),
+      schema_version_(database, "PRAGMA main.schema_version") {
+  rows_.resize(mapping.tables.size());
+  for (const TableId id : parents_first_) {
+    rows_[index(id)] = std::make_unique<DirtyRows>(database, mapping, mapping.table(id));
+  }
+}
+
+void BatchBuilder::start(const Position& applied) {
+  keys_.clear();
+  chunk_.clear();
+  under_way_ = false;
+  const Snapshot snapshot(*this);
+  history_ = log_.history();
+  if (applied == Position{}) {
+    mark_ = log_.install_entry();
+    return;
+  }
+  if (applied.history != history_) {
+    throw Error(ErrorKind::kHistory, Retry::kNever,
+                "the database's log is of another history than the position of the other side",
+                {.object = to_string(applied),
+                 .next = "capture was installed anew or another database took this one's place: "
+                         "stop the pump and load again from the primary"});
+  }
+  log_.require(to_mark(applied));
+  mark_ = to_mark(applied);
+}
+
+BatchBuilder::Round BatchBuilder::round(ChunkSpool& spool, const LogMark& acknowledged,
+                                        const RoundLimits& limits) {
+  const Snapshot snapshot(*this);
+  try {
+    check_schema();  // the first read: takes the lock
+  } catch (const SQLite::Exception& error) {
+    if (error.getErrorCode() == SQLITE_BUSY) return Round::kBusy;
+    throw;
+  }
+  round_end_ = std::chrono::steady_clock::now() + limits.time;
+  bytes_left_ = limits.bytes;
+  return read_round(spool, acknowledged);
+}
+
+void BatchBuilder::check_schema() {
+  std::int64_t version = 0;
+  {
+    const ResetAtEnd reset(schema_version_);
+    schema_version_.step();
+    version = sqlite3_column_int64(schema_version_.get(), 0);
+  }
+  if (version == seen_schema_version_) return;
+  check_schema_();
+  seen_schema_version_ = version;
+}
+
+BatchBuilder::Round BatchBuilder::read_round(ChunkSpool& spool, const LogMark& acknowledged) {
+  const LogMark before = mark_;
+  const bool caught_up = log_.read_after(
+      mark_, [this](TableId table, std::span<const StoredValue> key) { note_key(table, key); },
+      [this] { return out_of_time(); });
+  if (mark_ == before && !under_way_) return Round::kNothing;
+  log_.require(acknowledged);
+  under_way_ = true;
+  // Nothing is written before this snapshot's whole log is known: what a key means here is final
+  // unless it is logged again, and then it comes again.
+  if (!caught_up || classify() == Advance::kOutOfTime ||
+      write_deletes(spool, false) == Advance::kOutOfTime ||
+      write_upserts(spool) == Advance::kOutOfTime ||
+      write_deletes(spool, true) == Advance::kOutOfTime) {
+    return Round::kMore;
+  }
+  chunk_.boundary = to_position(history_, mark_);
+  spool.push(chunk_);
+  if (!keys_.empty(Lane::kCascaded)) keys_.clear();
+  under_way_ = false;
+  return Round::kComplete;
+}
+
+void BatchBuilder::note_key(TableId table, std::span<const StoredValue> key) {
+  encode_key(key, encoded_);
+  keys_.add(Lane::kUnread, table, encoded_);
+}
+
+// Calls `each` for the keys of a lane; what the time is too short for goes back.
+template <class Each>
+BatchBuilder::Advance BatchBuilder::each_key(Lane lane, TableId table, Each each) {
+  while (keys_.count(lane, table) != 0) {
+    keys_.take(lane, table, kKeysAtOnce, taken_);
+    for (std::size_t i = 0; i < taken_.size(); ++i) {
+      each(taken_[i]);
+      if (!out_of_time()) continue;
+      for (++i; i < taken_.size(); ++i) keys_.add(lane, table, taken_[i]);
+      return Advance::kOutOfTime;
+    }
+  }
+  return Advance::kDone;
+}
+
+BatchBuilder::Advance BatchBuilder::classify() {
+  // Children that join may belong to a table that was done already.
+  while (!keys_.empty(Lane::kUnread)) {
+    for (const TableId table : parents_first_) {
+      const auto each = [&](std::string_view key) { classify_one(table, key); };
+      if (each_key(Lane::kUnread, table, each) == Advance::kOutOfTime) return Advance::kOutOfTime;
+    }
+  }
+  return Advance::kDone;
+}
+
+void BatchBuilder::classify_one(TableId table, std::string_view encoded) {
+  decode_key(encoded, decoded_);
+  DirtyRows& rows = *rows_[index(table)];
+  if (rows.present(decoded_)) {
+    keys_.remove(Lane::kGone, table, encoded);
+    keys_.add(Lane::kPresent, table, encoded);
+    return;
+  }
+  keys_.remove(Lane::kPresent, table, encoded);
+  keys_.add(Lane::kGone, table, encoded);
+  if (rows.has_actions()) join_children(table, decoded_);
+}
+
+// PostgreSQL will delete or change these rows by itself when it deletes the parent; the row as
+// SQLite has it must follow. A row that is deleted along with its parent takes its own children
+// with it, and so on.
+void BatchBuilder::join_children(TableId table, std::span<const StoredValue> key) {
+  std::vector<std::pair<TableId, std::string>> parents(1);
+  parents[0].first = table;
+  encode_key(key, parents[0].second);
+  std::vector<StoredValue> parent_key;
+  while (!parents.empty()) {
+    const auto [parent, encoded] = std::move(parents.back());
+    parents.pop_back();
+    decode_key(encoded, parent_key);
+    rows_[index(parent)]->visit_children(
+        parent_key, [&](TableId child, std::span<const StoredValue> child_key, bool deleted) {
+          encode_key(child_key, encoded_);
+          keys_.add(Lane::kUnread, child, encoded_);
+          const bool goes_on = deleted && rows_[index(child)]->has_actions();
+          if (goes_on && keys_.add(Lane::kCascaded, child, encoded_)) {
+            parents.emplace_back(child, encoded_);
+          }
+        });
+  }
+}
+
+// A parent that PostgreSQL would refuse to delete, because children which this batch moves
+// elsewhere still refer to it there, is deleted last; unless its table also gets rows, which may
+// need the unique values that the deleted one holds.
+bool BatchBuilder::must_wait(TableId table) const {
+  if (keys_.count(Lane::kPresent, table) != 0) return false;
+  const std::vector<TableId>& children = rows_[index(table)]->refusing();
+  return std::any_of(children.begin(), children.end(),
+                     [&](TableId child) { return keys_.count(Lane::kPresent, child) != 0; });
+}
+
+BatchBuilder::Advance BatchBuilder::write_deletes(ChunkSpool& spool, bool last) {
+  for (auto table = parents_first_.rbegin(); table != parents_first_.rend(); ++table) {
+    if (!last && must_wait(*table)) continue;
+    const auto each = [&](std::string_view key) {
+      decode_key(key, decoded_);
+      rows_[index(*table)]->append_delete(decoded_, chunk_);
+      push_if_full(spool);
+    };
+    if (each_key(Lane::kGone, *table, each) == Advance::kOutOfTime) return Advance::kOutOfTime;
+  }
+  return Advance::kDone;
+}
+
+BatchBuilder::Advance BatchBuilder::write_upserts(ChunkSpool& spool) {
+  for (const TableId table : parents_first_) {
+    const auto each = [&](std::string_view key) {
+      decode_key(key, decoded_);
+      rows_[index(table)]->append_upsert(decoded_, chunk_);
+      push_if_full(spool);
+    };
+    if (each_key(Lane::kPresent, table, each) == Advance::kOutOfTime) return Advance::kOutOfTime;
+  }
+  return Advance::kDone;
+}
+
+void BatchBuilder::push_if_full(ChunkSpool& spool) {
+  if (!chunk_.full()) return;
+  bytes_left_ -= std::min(bytes_left_, chunk_.bytes());
+  spool.push(chunk_);
+}
+
+bool BatchBuilder::out_of_time() const {
+  return bytes_left_ == 0 || std::chrono::steady_clock::now() >= round_end_;
+}
+
+}  // namespace switchback

@@ -1,0 +1,274 @@
+#include "watchers/sqlite/source.h"
+
+#include <fmt/format.h>
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "state/base/error.h"
+#include "state/model/chunk_spool.h"
+#include "watchers/sqlite/batch_builder.h"
+#include "watchers/sqlite/capture.h"
+#include "watchers/sqlite/objects.h"
+#include "watchers/sqlite/watch.h"
+
+namespace switchback {
+namespace {
+
+using Clock = Deadline::Clock;
+
+/// When each of the batches that are not acknowledged yet was seen, for lag(). Bounded: with very
+/// many under way, the newer ones count as older than they are.
+class Unacknowledged {
+ public:
+  void seen(std::int64_t seq) {
+    if (batches_.size() < kMost) {
+      batches_.push_back({seq, Clock::now()});
+    } else {
+      batches_.back().seq = seq;
+    }
+  }
+  void acknowledged(std::int64_t seq) {
+    while (!batches_.empty() && batches_.front().seq <= seq) batches_.pop_front();
+  }
+  void clear() { batches_.clear(); }
+  std::chrono::milliseconds age() const {
+    if (batches_.empty()) return std::chrono::milliseconds(0);
+    return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() -
+                                                                 batches_.front().at);
+  }
+
+ private:
+  static constexpr std::size_t kMost = 256;
+  struct Batch {
+    std::int64_t seq;
+    Clock::time_point at;
+  };
+  std::deque<Batch> batches_;
+};
+
+/// Names of triggers and tables that are not as capture needs them.
+std::vector<std::string> broken_capture(SQLite::Database& database, const Mapping& mapping,
+                                        const std::string& store) {
+  std::map<std::string, std::string> triggers;
+  SQLite::Statement query(database,
+                          "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger'");
+  while (query.executeStep()) triggers[query.getColumn(0)] = query.getColumn(1).getString();
+  const std::vector<SqliteTable> tables = read_schema(database);
+  std::vector<std::string> broken;
+  for (const TableMap& map : mapping.tables) {
+    if (!map.flows() || map.store != store) continue;
+    const auto table =
+        std::find_if(tables.begin(), tables.end(), [&](const SqliteTable& candidate) {
+          return sqlite3_stricmp(candidate.name.c_str(), map.old_table.c_str()) == 0;
+        });
+    if (table == tables.end()) {
+      broken.push_back(map.old_table);
+      continue;
+    }
+    for (const CaptureTrigger& trigger : capture_triggers(map, *table)) {
+      const auto found = triggers.find(trigger.name);
+      if (found != triggers.end() && found->second == trigger.create) continue;
+      broken.push_back(map.old_table + " (" + trigger.name + ")");
+    }
+  }
+  return broken;
+}
+
+class SqliteSource : public ChangeSource {
+ public:
+  SqliteSource(std::filesystem::path path, std::shared_ptr<const Mapping> mapping,
+               std::string store, std::filesystem::path spool_folder, SqliteSourceLimits limits)
+      : path_(std::move(path)),
+        mapping_(std::move(mapping)),
+        store_(std::move(store)),
+        spool_folder_(std::move(spool_folder)),
+        limits_(std::move(limits)),
+        spool_(spool_folder_),
+        watch_(path_) {}
+
+  void start(const Position& applied) override;
+  Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override;
+  void acknowledge(const Position& durable) noexcept override;
+  void idle() override;
+  void park() noexcept override;
+  Lag lag() override;
+  void wake() noexcept override { watch_.wake(); }
+
+ private:
+  void open(const Position& applied);
+  bool build(Deadline deadline, const std::stop_token& stop, bool& woken);
+  BatchBuilder::Round round();
+  void check_same_file();
+  void check_capture();
+
+  const std::filesystem::path path_;
+  const std::shared_ptr<const Mapping> mapping_;
+  const std::string store_;
+  const std::filesystem::path spool_folder_;
+  const SqliteSourceLimits limits_;
+
+  ChunkSpool spool_;
+  StoreWatch watch_;
+  std::optional<SQLite::Database> database_;
+  std::optional<BatchBuilder> builder_;
+  bool wal_ = false;
+
+  LogMark acknowledged_;
+  Unacknowledged unacknowledged_;
+  Clock::time_point last_change_{};
+  Clock::time_point next_prune_{};
+  Clock::time_point next_file_check_{};
+};
+
+// The file is opened anew each time: it may have been replaced since.
+void SqliteSource::start(const Position& applied) {
+  builder_.reset();
+  database_.reset();
+  spool_.clear();
+  unacknowledged_.clear();
+  try {
+    open(applied);
+  } catch (const SQLite::Exception& error) {
+    builder_.reset();
+    database_.reset();
+    throw_sqlite_error(error, path_);
+  }
+}
+
+void SqliteSource::open(const Position& applied) {
+  constexpr int kStartBusyMs = 2'000;
+  database_.emplace(open_database(path_, SqliteUse::kRead));
+  database_->setBusyTimeout(kStartBusyMs);
+  wal_ = in_wal_mode(*database_);
+  if (!database_->tableExists(std::string(kLogTable))) {
+    throw Error(ErrorKind::kHistory, Retry::kNever, "capture is not installed in this database",
+                {.object = path_.string(), .next = "run switchback run, which installs it"});
+  }
+  builder_.emplace(
+      *database_, *mapping_, store_, spool_folder_, [this] { check_capture(); }, limits_.on_round);
+  builder_->start(applied);
+  acknowledged_ = builder_->mark();
+  // From here on the watch and the next look decide how long to wait for a lock.
+  database_->setBusyTimeout(0);
+  watch_.drain();
+  next_file_check_ = Clock::now();
+}
+
+void SqliteSource::check_capture() {
+  const std::vector<std::string> broken = broken_capture(*database_, *mapping_, store_);
+  if (broken.empty()) return;
+  throw Error(ErrorKind::kHistory, Retry::kNever,
+              "changes are no longer captured: its triggers are gone or altered, as after a "
+              "migration that rebuilt the table",
+              {.object = fmt::format("{}", fmt::join(broken, ", ")),
+               .next = "run abandon, then run: it installs capture again and loads in full"});
+}
+
+// A database that was renamed away or replaced would be read from the old file for ever.
+void SqliteSource::check_same_file() {
+  constexpr std::chrono::milliseconds kEvery{1'000};
+  if (Clock::now() < next_file_check_) return;
+  next_file_check_ = Clock::now() + kEvery;
+  int moved = 0;
+  sqlite3_file_control(database_->getHandle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+  if (moved == 0) return;
+  throw Error(ErrorKind::kUnreachable, Retry::kLater,
+              "the database file was moved or replaced by another",
+              {.object = path_.string(), .next = "put the database back, or wait for the new one"});
+}
+
+Pull SqliteSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
+  out.clear();
+  if (!builder_) {
+    throw Error(ErrorKind::kInternal, Retry::kLater, "pull() before start()",
+                {.object = path_.string()});
+  }
+  const std::stop_callback on_stop(stop, [this] { watch_.wake(); });
+  try {
+    bool woken = false;
+    while (spool_.empty() || builder_->under_way()) {
+      if (build(deadline, stop, woken)) break;
+      if (woken || stop.stop_requested() || deadline.passed()) return Pull::kIdle;
+    }
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path_);
+  }
+  spool_.pop(out);
+  return Pull::kChunk;
+}
+
+// One look at the log and, if nothing is to be had, one wait. True once a whole batch is spooled.
+bool SqliteSource::build(Deadline deadline, const std::stop_token& stop, bool& woken) {
+  watch_.drain();
+  check_same_file();
+  switch (round()) {
+    case BatchBuilder::Round::kComplete:
+      watch_.looked(true);
+      last_change_ = Clock::now();
+      unacknowledged_.seen(builder_->mark().seq);
+      return true;
+    case BatchBuilder::Round::kMore:
+      if (!wal_)
+        woken = watch_.pause(Deadline::in(limits_.rollback_gap)) == StoreWatch::Outcome::kWoken;
+      return false;
+    case BatchBuilder::Round::kNothing:
+    case BatchBuilder::Round::kBusy:
+      break;
+  }
+  watch_.looked(false);
+  if (!stop.stop_requested()) woken = watch_.wait(deadline) == StoreWatch::Outcome::kWoken;
+  return false;
+}
+
+BatchBuilder::Round SqliteSource::round() {
+  const RoundLimits limits{wal_ ? limits_.wal_round : limits_.rollback_round, limits_.round_bytes};
+  return builder_->round(spool_, acknowledged_, limits);
+}
+
+void SqliteSource::acknowledge(const Position& durable) noexcept {
+  if (!builder_ || durable.history != builder_->history()) return;
+  const LogMark mark = to_mark(durable);
+  if (mark.seq <= acknowledged_.seq) return;
+  acknowledged_ = mark;
+  unacknowledged_.acknowledged(mark.seq);
+}
+
+void SqliteSource::idle() {
+  const auto now = Clock::now();
+  if (!builder_ || now < next_prune_ || now < last_change_ + limits_.prune_quiet) return;
+  next_prune_ = now + limits_.prune_every;
+  const std::int64_t gone = prune_log(path_, acknowledged_, limits_.prune);
+  if (gone >= limits_.prune.most_entries) next_prune_ = now + limits_.prune_again;
+}
+
+// Rounds end their read transaction themselves, so nothing is open between two calls. A batch that
+// is half read waits in the spool.
+void SqliteSource::park() noexcept {}
+
+Lag SqliteSource::lag() {
+  Lag lag;
+  if (!builder_) return lag;
+  lag.changes = static_cast<std::uint64_t>(
+      std::max<std::int64_t>(0, builder_->mark().seq - acknowledged_.seq));
+  lag.age = unacknowledged_.age();
+  return lag;
+}
+
+}  // namespace
+
+std::unique_ptr<ChangeSource> open_sqlite_source(std::filesystem::path path,
+                                                 std::shared_ptr<const Mapping> mapping,
+                                                 std::string store,
+                                                 std::filesystem::path spool_folder,
+                                                 SqliteSourceLimits limits) {
+  return std::make_unique<SqliteSource>(std::move(path), std::move(mapping), std::move(store),
+                                        std::move(spool_folder), std::move(limits));
+}
+
+}  // namespace switchback
