@@ -1,25 +1,16 @@
 #include "bridge/private_postgres.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <grp.h>
 #include <pwd.h>
-#include <spawn.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
-#include <cerrno>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <memory>
 
+#include "bridge/child_process.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
-
-extern char** environ;
 
 namespace switchback {
 namespace {
@@ -68,28 +59,13 @@ void PrivatePostgres::run(const std::vector<std::string>& command) const {
   std::vector<std::string> words;
   if (::geteuid() == 0) words = {"runuser", "-u", kUser, "--"};
   words.insert(words.end(), command.begin(), command.end());
-  std::vector<char*> argv;
-  for (auto& word : words) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const std::filesystem::path log = folder_ / "setup.log";
-  posix_spawn_file_actions_t actions;
-  ::posix_spawn_file_actions_init(&actions);
-  ::posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&actions, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  ::posix_spawn_file_actions_adddup2(&actions, 1, 2);
-  pid_t child = -1;
-  const int failed = ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
-  ::posix_spawn_file_actions_destroy(&actions);
-  int status = failed;
-  if (failed == 0) {
-    while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-  }
+  ChildProcess child(words, folder_ / "setup.log");
+  const int status = child.wait();
   if (status != 0) {
-    throw Error(
-        ErrorKind::kUnreachable, Retry::kNever,
-        fmt::format("'{}' failed: {} {}", command.front(), tail(log), tail(folder_ / "server.log")),
-        {.object = "the private PostgreSQL"});
+    throw Error(ErrorKind::kUnreachable, Retry::kNever,
+                fmt::format("'{}' failed: {} {}", command.front(), tail(folder_ / "setup.log"),
+                            tail(folder_ / "server.log")),
+                {.object = "the private PostgreSQL"});
   }
 }
 

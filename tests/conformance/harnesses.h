@@ -1,0 +1,17 @@
+// The harnesses of the endpoints there are.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "tests/conformance/harness.h"
+
+namespace switchback {
+
+std::unique_ptr<Harness> make_toy_harness();
+std::unique_ptr<Harness> make_sqlite_harness(bool wal);
+std::unique_ptr<Harness> make_postgres_harness();
+
+std::vector<std::pair<const char*, MakeHarness>> all_harnesses();
+
+}  // namespace switchback
