@@ -19,7 +19,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// Well below any sane wal_sender_timeout (60 s by default).
+// Well below the wal_sender_timeout that the session pins: while our queue is full, the server's
+// own question whether we still live waits behind the data.
 constexpr milliseconds kStatusAtLeastEvery{5'000};
 // An acknowledgement may wait this long for the next ones to join it: each status can make the
 // server write its slot to disk.
@@ -31,9 +32,10 @@ struct CopyDeleter {
 };
 
 // Values that travel as text must not depend on the server's or the role's defaults.
-constexpr std::array kSessionSettings = {"SET TimeZone = 'UTC'", "SET DateStyle = 'ISO, YMD'",
-                                         "SET IntervalStyle = 'iso_8601'",
-                                         "SET extra_float_digits = 3", "SET bytea_output = 'hex'"};
+constexpr std::array kSessionSettings = {
+    "SET TimeZone = 'UTC'",       "SET DateStyle = 'ISO, YMD'", "SET IntervalStyle = 'iso_8601'",
+    "SET extra_float_digits = 3", "SET bytea_output = 'hex'",   "SET wal_sender_timeout = '60s'",
+    "SET statement_timeout = 0"};
 
 std::uint64_t server_clock() {
   // PostgreSQL counts microseconds from 2000-01-01.
