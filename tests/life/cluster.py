@@ -30,7 +30,7 @@ class ThrowAwayCluster:
         self.wal_level = wal_level
         self.extra = extra              # more lines of postgresql.conf
         self.user = user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-        self.bindir = bindir            # another version's bin folder; by default pg_config's
+        self.bindir = bindir            # another version's bin folder; else SWITCHBACK_TEST_PG_BIN, else pg_config's
         self.folder = None
 
     @property
@@ -89,8 +89,7 @@ class ThrowAwayCluster:
 
     def _run(self, program, *args):
         if self.bindir is None:
-            self.bindir = subprocess.run(["pg_config", "--bindir"], check=True, capture_output=True,
-                                         text=True).stdout.strip()
+            self.bindir = os.environ.get("SWITCHBACK_TEST_PG_BIN") or self._installed()
         command = [os.path.join(self.bindir, program), *args]
         if os.geteuid() == 0:
             command = ["runuser", "-u", self.user, "--", *command]
@@ -101,6 +100,10 @@ class ThrowAwayCluster:
             if done.returncode != 0:
                 output.seek(0)
                 raise RuntimeError(f"{program} failed: {output.read().decode(errors='replace')}{self._log()}")
+
+    @staticmethod
+    def _installed():
+        return subprocess.run(["pg_config", "--bindir"], check=True, capture_output=True, text=True).stdout.strip()
 
     def _log(self):
         try:
