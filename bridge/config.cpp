@@ -40,6 +40,7 @@ void read_admin(const ConfigReader& root, Config& config) {
   admin->allow({"listen"});
   const auto listen = admin->string("listen");
   if (!listen) return;
+  config.admin_said = true;
   if (*listen == "off") {
     config.admin_host.clear();
     return;

@@ -62,6 +62,7 @@ struct Config {
   std::chrono::milliseconds max_pause{500};
   std::string admin_host = "127.0.0.1";  // empty: no admin server
   int admin_port = 7733;                 // 0: any free one
+  bool admin_said = false;               // not said: another port will do if that one is taken
   PostgresFrom postgres_from = PostgresFrom::kNowhere;
   std::string conninfo;                         // never printed: it may hold a password
   std::optional<std::filesystem::path> schema;  // [postgres] schema
