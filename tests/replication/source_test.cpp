@@ -439,6 +439,34 @@ TEST_F(SourceTest, ALostConnectionReachesThePullingThread) {
   EXPECT_THAT(pull_all(), ElementsAre("0 upsert 1 a 1"));
 }
 
+// A server that shuts down waits until every reader has confirmed all there is. It must not wait
+// for the next regular position, and after a restart nothing is missing.
+TEST_F(SourceTest, AServerThatShutsDownIsAnsweredAtOnce) {
+  source->start({});
+  sql.exec("INSERT INTO public.note VALUES (1, 'a', 1)");
+  pull_all();
+  source->acknowledge(position);
+  sql.exec("INSERT INTO public.stranger SELECT generate_series(1, 1000)");
+  const auto begun = Deadline::Clock::now();
+  std::jthread shutdown([] { PostgresCluster::shared().stop(test::StopMode::kFast); });
+  try {
+    for (;;) {
+      if (source->pull(chunk, Deadline::in(20s), stop.get_token()) == Pull::kIdle) continue;
+      position = chunk.boundary.value_or(position);
+      source->acknowledge(position);
+    }
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUnreachable) << error.what();
+  }
+  shutdown.join();
+  EXPECT_LT(Deadline::Clock::now() - begun, 8s);
+  PostgresCluster::shared().start();
+  sql = Connection::open(conninfo, "test");
+  start_again(position);
+  sql.exec("INSERT INTO public.note VALUES (2, 'b', 2)");
+  EXPECT_THAT(pull_all(), ElementsAre("0 upsert 2 b 2"));
+}
+
 TEST_F(SourceTest, WakeAndStopEndAWaitingPull) {
   source->start({});
   pull_all();
