@@ -149,7 +149,8 @@ void PostgresGate::make_ready_to_open() {
   Connection replication = Connection::open(
       conninfo_, fmt::format("switchback {} slot", mapping_->bridge), ConnectionUse::kReplication);
   make_slot_ready(connection(), replication, mapping_->bridge, store_,
-                  names_for(mapping_->bridge, store_).slot);
+                  names_for(mapping_->bridge, store_).slot,
+                  store_is_open() ? Writers::kPossible : Writers::kFenced);
 }
 
 bool PostgresGate::lock(Deadline deadline) {
@@ -305,12 +306,17 @@ void PostgresGate::unlock() noexcept {
   }
 }
 
-void PostgresGate::settle_closed() {
-  // Groups of one store share its slot: the last one that is back on the old side drops it.
+// Groups of one store share its slot.
+bool PostgresGate::store_is_open() {
   const Result open = connection().exec(
       "SELECT 1 FROM switchback.group_state WHERE bridge = $1 AND grp = ANY ($2) AND gate = 'open'",
       {mapping_->bridge, text_array(groups_of(*mapping_, store_))});
-  if (open.rows() > 0) return;
+  return open.rows() > 0;
+}
+
+void PostgresGate::settle_closed() {
+  // The last group that is back on the old side drops the slot.
+  if (store_is_open()) return;
   remove_slot(connection(), mapping_->bridge, store_, names_for(mapping_->bridge, store_).slot);
 }
 

@@ -52,6 +52,7 @@ class PostgresGate final : public WriteGate {
   void open_locked(Epoch epoch, const OpenPlan& plan);
   void commit();
   std::chrono::milliseconds deadlock_timeout();
+  bool store_is_open();
   void make_autovacuum_yield();
 
   const std::string conninfo_, store_, group_;

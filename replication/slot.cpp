@@ -71,11 +71,18 @@ std::optional<Lsn> slot_birth(Connection& sql, std::string_view bridge, std::str
 }
 
 void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
-                     std::string_view store, const std::string& slot) {
+                     std::string_view store, const std::string& slot, Writers writers) {
   const SlotState state = inspect_slot(sql, slot);
   const bool healthy = state.exists && state.plugin == "pgoutput" && state.wal_status != "lost" &&
                        slot_birth(sql, bridge, store, slot).has_value();
   if (healthy) return;
+  if (writers == Writers::kPossible) {
+    throw Error(ErrorKind::kHistory, Retry::kNever,
+                "the slot is gone or useless while PostgreSQL takes writes; changes may be missing",
+                {.object = "slot " + slot,
+                 .sqlstate = {},
+                 .next = "compare both sides in full from the primary before the next flip"});
+  }
   if (state.exists) drop_slot(sql, slot);
   // The old record goes first and the new one comes last, so that after a crash a slot never has
   // the record of another.

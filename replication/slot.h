@@ -38,12 +38,14 @@ void drop_slot(Connection& sql, const std::string& slot);
 std::optional<Lsn> slot_birth(Connection& sql, std::string_view bridge, std::string_view store,
                               const std::string& slot);
 
-/// Makes sure there is a healthy slot whose birth is on record; keeps one that is, and makes any
-/// other anew. To be called only while PostgreSQL is fenced: then no change of the application can
-/// fall between an old slot and a new one. Idempotent; a crash in between is mended by the next
-/// call.
+/// Whether the application may be writing to PostgreSQL's side of the store now.
+enum class Writers { kFenced, kPossible };
+
+/// Makes sure there is a healthy slot whose birth is on record; keeps one that is. Any other is
+/// made anew if all writers are fenced, so that no change can fall between an old slot and a new
+/// one; else throws Error(kHistory). Idempotent; a crash in between is mended by the next call.
 void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
-                     std::string_view store, const std::string& slot);
+                     std::string_view store, const std::string& slot, Writers writers);
 
 /// Drops the slot and its record. Idempotent.
 void remove_slot(Connection& sql, std::string_view bridge, std::string_view store,

@@ -104,9 +104,9 @@ class SourceTest : public testing::Test {
     drop_slot(sql, names.slot);
   }
 
-  void make_slot() {
+  void make_slot(Writers writers = Writers::kFenced) {
     Connection replication = Connection::open(conninfo, "test", ConnectionUse::kReplication);
-    make_slot_ready(sql, replication, maps->bridge, "app", names.slot);
+    make_slot_ready(sql, replication, maps->bridge, "app", names.slot, writers);
   }
   std::unique_ptr<ChangeSource> open(std::chrono::milliseconds every = 10s) {
     return open_postgres_source({.conninfo = conninfo, .store = "app", .position_every = every},
@@ -405,7 +405,11 @@ TEST_F(SourceTest, MakingASlotReadyIsIdempotentAndMendsOneWithoutRecord) {
   make_slot();
   EXPECT_EQ(slot_birth(sql, maps->bridge, "app", names.slot), born);
   sql.exec("DELETE FROM switchback.slot");
+  // While somebody may write, a new slot would pass over what he wrote.
+  EXPECT_THROW(make_slot(Writers::kPossible), Error);
+  EXPECT_EQ(inspect_slot(sql, names.slot).confirmed, born);
   make_slot();
+  make_slot(Writers::kPossible);
   EXPECT_GT(slot_birth(sql, maps->bridge, "app", names.slot), born);
 }
 
