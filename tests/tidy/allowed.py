@@ -15,6 +15,8 @@ ALLOWED = {
         "tells readers that stay from readers that pass: four looks, some milliseconds apart",
     ("durable", "replication/catalog.cpp", 'if (own_) connection_.exec("COMMIT")'):
         "ends a read-only transaction: nothing becomes durable",
+    ("durable", "watchers/sqlite/install.cpp", 'return script + "COMMIT'):
+        "the text of remove-old.sql, which people run by hand",
     ("durable", "replication/removal.cpp", "SELECT pg_drop_replication_slot(slot_name)"):
         "also the text of remove-postgres.sql; remove_postgres() has the failpoints around its use",
 }

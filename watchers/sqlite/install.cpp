@@ -135,9 +135,10 @@ bool is_busy(const SQLite::Exception& error) {
 }
 
 /// Runs `work` in one write transaction, again and again until its COMMIT finds a gap between the
-/// application's readers.
-void in_transaction(const std::filesystem::path& path, std::string_view failpoint_name,
-                    const std::function<bool(SQLite::Database&)>& work) {
+/// application's readers. `commit` has the failpoints of the caller.
+void in_transaction(const std::filesystem::path& path,
+                    const std::function<bool(SQLite::Database&)>& work,
+                    const std::function<void(SQLite::Transaction&)>& commit) {
   const Deadline deadline = Deadline::in(kPatience);
   SQLite::Database database = open_database(path, SqliteUse::kWrite);
   for (;;) {
@@ -147,14 +148,24 @@ void in_transaction(const std::filesystem::path& path, std::string_view failpoin
       if (!work(database)) return;
       patience.reset();
       const BusyWait brief(database.getHandle(), Deadline::in(kCommitPatience).sooner(deadline));
-      failpoint(std::string(failpoint_name) + ".before");
-      transaction.commit();
-      failpoint(std::string(failpoint_name) + ".after");
+      commit(transaction);
       return;
     } catch (const SQLite::Exception& error) {
       if (!is_busy(error) || deadline.passed()) throw_sqlite_error(error, path);
     }
   }
+}
+
+void commit_install(SQLite::Transaction& transaction) {
+  failpoint("sqlite.install.commit.before");
+  transaction.commit();
+  failpoint("sqlite.install.commit.after");
+}
+
+void commit_remove(SQLite::Transaction& transaction) {
+  failpoint("sqlite.remove.commit.before");
+  transaction.commit();
+  failpoint("sqlite.remove.commit.after");
 }
 
 }  // namespace
@@ -278,7 +289,7 @@ std::vector<std::string> SqliteInstall::plan() {
 
 void SqliteInstall::install() {
   if (plan().empty()) return;
-  in_transaction(path_, "sqlite.install.commit", [&](SQLite::Database& database) {
+  const auto work = [&](SQLite::Database& database) {
     const std::vector<std::string> statements = missing_statements(database);
     if (statements.empty()) return false;
     WriteProbe probe(database, *mapping_, store_);
@@ -286,7 +297,8 @@ void SqliteInstall::install() {
     probe.require_all();
     require_whole(database);
     return true;
-  });
+  };
+  in_transaction(path_, work, commit_install);
 }
 
 std::string SqliteInstall::removal_script() {
@@ -319,7 +331,7 @@ std::string SqliteInstall::removal_script() {
 }
 
 void SqliteInstall::remove() {
-  in_transaction(path_, "sqlite.remove.commit", [&](SQLite::Database& database) {
+  const auto work = [&](SQLite::Database& database) {
     require_same_bridge(database);
     bool changed = false;
     for (const CaptureTrigger& trigger : present_triggers(database)) {
@@ -332,7 +344,8 @@ void SqliteInstall::remove() {
       changed = true;
     }
     return changed;
-  });
+  };
+  in_transaction(path_, work, commit_remove);
 }
 
 }  // namespace switchback
