@@ -1,0 +1,199 @@
+#include "bridge/cli.h"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "bridge/config_reader.h"
+#include "bridge/error_json.h"
+
+namespace switchback {
+namespace {
+
+/// Everything the options are parsed into, and the call that was chosen.
+struct Parsed {
+  GlobalOptions global;
+  RunOptions run;
+  StatusOptions status;
+  FlipOptions flip;
+  CheckOptions check;
+  AbandonOptions abandon;
+  DemoOptions demo;
+  std::string max_pause;
+  std::function<ExitCode()> chosen;
+  bool json = false;
+};
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& about,
+                      const std::string& example) {
+  CLI::App* command = app.add_subcommand(name, about);
+  command->fallthrough();  // -c and --verbose may stand after the command too
+  command->footer("example:\n  " + example);
+  return command;
+}
+
+std::string check_duration(const std::string& text) {
+  const auto span = parse_duration(text);
+  if (span && span->count() > 0 && span->count() <= 60'000) return {};
+  return "expected a duration up to 60s such as 500ms or 2s, found \"" + text + "\"";
+}
+
+void add_flip(CLI::App& app, Parsed& parsed, const Commands& commands, Side to) {
+  const bool cutover = to == Side::kPostgres;
+  CLI::App* command = add_command(
+      app, cutover ? "cutover" : "rollback",
+      cutover ? "Make PostgreSQL the primary: writes go there from then on, and flow back"
+              : "Make the old store the primary again",
+      cutover ? "switchback cutover --dry-run    # what stands in the way, and nothing else"
+              : "switchback rollback --max-pause 300ms --yes");
+  command->add_option("--group", parsed.flip.group, "the group of tables that flips")
+      ->capture_default_str();
+  command
+      ->add_option("--max-pause", parsed.max_pause,
+                   "how long writers may wait; past it all is undone (default: as configured)")
+      ->check(CLI::Validator(check_duration, "DURATION"));
+  command->add_flag("--dry-run", parsed.flip.dry_run, "only look at what stands in the way");
+  command->add_flag("--yes", parsed.flip.yes, "do not ask");
+  command->add_flag("--json", parsed.flip.json, "print the outcome as JSON");
+  command->callback([&parsed, &commands, to] {
+    parsed.flip.to = to;
+    if (!parsed.max_pause.empty()) parsed.flip.max_pause = parse_duration(parsed.max_pause);
+    parsed.json = parsed.flip.json;
+    parsed.chosen = [&] { return commands.flip(parsed.global, parsed.flip); };
+  });
+}
+
+void add_looking(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* status = add_command(app, "status", "Where writes go, phase, lag, and what needs you",
+                                 "switchback status --watch");
+  status->add_flag("--watch", parsed.status.watch, "again every second, until Ctrl-C");
+  status->add_flag("--json", parsed.status.json, "for programs");
+  status->callback([&] {
+    parsed.json = parsed.status.json;
+    parsed.chosen = [&] { return commands.status(parsed.global, parsed.status); };
+  });
+  CLI::App* check = add_command(
+      app, "check", "Try everything the bridge needs on both sides, and name what is missing",
+      "switchback -c switchback.toml check");
+  check->add_flag("--json", parsed.check.json, "for programs");
+  check->callback([&] {
+    parsed.json = parsed.check.json;
+    parsed.chosen = [&] { return commands.check(parsed.global, parsed.check); };
+  });
+}
+
+void add_doing(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* run = add_command(
+      app, "run", "The sidecar: installs, loads and streams; goes on wherever it finds the bridge",
+      "DATABASE_URL=postgresql://app@db/app switchback run");
+  run->add_flag("--dry-run", parsed.run.dry_run,
+                "print every statement it would run, and run none");
+  run->callback([&] { parsed.chosen = [&] { return commands.run(parsed.global, parsed.run); }; });
+  add_flip(app, parsed, commands, Side::kPostgres);
+  add_flip(app, parsed, commands, Side::kOld);
+  CLI::App* abandon = add_command(
+      app, "abandon", "End the bridge with the old store as primary; removes every trace of it",
+      "switchback abandon --yes");
+  abandon->add_flag("--yes", parsed.abandon.yes, "do not ask");
+  abandon->callback(
+      [&] { parsed.chosen = [&] { return commands.abandon(parsed.global, parsed.abandon); }; });
+}
+
+void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* demo = add_command(
+      app, "demo", "The whole story on sample data, with a PostgreSQL of its own, in two minutes",
+      "switchback demo");
+  DemoOptions& options = parsed.demo;
+  demo->add_option("--folder", options.folder, "where to play; kept afterwards");
+  demo->add_option("--tweets", options.tweets, "rows of the largest table")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000'000));
+  demo->add_option("--rate", options.rate, "writes per second")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100'000));
+  demo->add_option("--seconds", options.seconds_per_phase, "seconds between flips")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
+  demo->add_option("--journal-mode", options.journal_mode, "of the SQLite database")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"delete", "wal"}));
+  demo->add_flag("--plant-loss", options.plant_loss,
+                 "lose one acknowledged row on purpose: the checker must fail");
+  demo->callback([&] { parsed.chosen = [&] { return commands.demo(parsed.global, options); }; });
+}
+
+void set_up_logging(bool verbose) {
+  auto logger = std::make_shared<spdlog::logger>(
+      "switchback", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
+  logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+}
+
+ExitCode report(const Error& error, bool json) {
+  fmt::print(stderr, "switchback: {}\n", error.what());
+  if (json) fmt::print("{}\n", to_json(error));
+  return exit_code(error.kind());
+}
+
+}  // namespace
+
+ExitCode exit_code(ErrorKind kind) noexcept {
+  switch (kind) {
+    case ErrorKind::kUsage:
+      return ExitCode::kUsage;
+    case ErrorKind::kUnreachable:
+      return ExitCode::kUnreachable;
+    case ErrorKind::kRefused:
+    case ErrorKind::kBusy:
+    case ErrorKind::kData:
+    case ErrorKind::kHistory:
+    case ErrorKind::kDisk:
+    case ErrorKind::kInternal:
+      return ExitCode::kNo;
+  }
+  return ExitCode::kNo;
+}
+
+int run_cli(int argc, const char* const* argv, const Commands& commands) {
+  Parsed parsed;
+  CLI::App app("Moves a live application from SQLite to PostgreSQL, and back, losing nothing.",
+               "switchback");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "switchback " SWITCHBACK_VERSION);
+  app.add_option("-c,--config", parsed.global.config, "the configuration")->capture_default_str();
+  app.add_flag("--verbose", parsed.global.verbose, "log more");
+  app.footer(
+      "exit codes: 0 done; 1 the answer is no, and nothing changed; 2 usage or configuration; 3 a "
+      "side could not be reached\nexample:\n  switchback -c switchback.toml check");
+  add_doing(app, parsed, commands);
+  add_looking(app, parsed, commands);
+  add_demo(app, parsed, commands);
+#ifdef SWITCHBACK_TEST_BUILD
+  app.add_subcommand("failpoints", "")->group("")->callback([&] {
+    parsed.chosen = commands.failpoints;
+  });
+#endif
+  try {
+    app.parse(argc, argv);
+    set_up_logging(parsed.global.verbose);
+    return static_cast<int>(parsed.chosen());
+  } catch (const CLI::ParseError& error) {
+    // exit() prints help or the message; its own codes are not ours.
+    return static_cast<int>(app.exit(error) == 0 ? ExitCode::kDone : ExitCode::kUsage);
+  } catch (const Error& error) {
+    return static_cast<int>(report(error, parsed.json));
+  } catch (const std::exception& error) {
+    return static_cast<int>(
+        report(Error(ErrorKind::kInternal, Retry::kNever, error.what()), parsed.json));
+  }
+}
+
+}  // namespace switchback

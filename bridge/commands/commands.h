@@ -1,0 +1,61 @@
+// The commands, one file each. cli.cpp parses the command line into these options and calls them;
+// each returns the exit code and throws Error for everything that stands in its way, which cli.cpp
+// prints and turns into an exit code. They write results to standard output, and everything else
+// goes to the log on standard error.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include "bridge/demo.h"
+#include "state/model/phase.h"
+
+namespace switchback {
+
+/// 0 done; 1 the answer is no; 2 usage or configuration; 3 a side could not be reached.
+enum class ExitCode { kDone = 0, kNo = 1, kUsage = 2, kUnreachable = 3 };
+
+struct GlobalOptions {
+  std::filesystem::path config = "switchback.toml";
+  bool verbose = false;
+};
+
+struct RunOptions {
+  bool dry_run = false;
+};
+
+struct StatusOptions {
+  bool watch = false;
+  bool json = false;
+};
+
+struct FlipOptions {
+  Side to = Side::kPostgres;
+  std::string group = "all";
+  std::optional<std::chrono::milliseconds> max_pause;  // empty: as configured
+  bool dry_run = false;
+  bool yes = false;
+  bool json = false;
+};
+
+struct CheckOptions {
+  bool json = false;
+};
+
+struct AbandonOptions {
+  bool yes = false;
+};
+
+ExitCode run_command(const GlobalOptions& global, const RunOptions& options);
+ExitCode status_command(const GlobalOptions& global, const StatusOptions& options);
+/// cutover and rollback.
+ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options);
+ExitCode check_command(const GlobalOptions& global, const CheckOptions& options);
+ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& options);
+ExitCode demo_command(const GlobalOptions& global, const DemoOptions& options);
+/// Hidden; in test builds only: the names of all failpoints.
+ExitCode failpoints_command();
+
+}  // namespace switchback
