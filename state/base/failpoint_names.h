@@ -69,6 +69,8 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "pg.gate.close.commit.after",
     "pg.gate.open.commit.before",
     "pg.gate.open.commit.after",
+    "pg.sink.commit.before",
+    "pg.sink.commit.after",
     "load.drop.commit.before",
     "load.drop.commit.after",
     "load.copy.commit.before",

@@ -1,0 +1,249 @@
+#include "replication/reader.h"
+
+#include <algorithm>
+
+#include "replication/codec.h"
+#include "replication/history.h"
+#include "replication/lsn.h"
+#include "replication/meta.h"
+#include "replication/sink_statements.h"
+#include "replication/wire.h"
+#include "state/base/sql_quote.h"
+
+namespace switchback {
+namespace {
+
+constexpr std::uint32_t kMostRows = 4096;
+// A table of fewer rows is counted: PostgreSQL's own estimate may be long out of date.
+constexpr std::int64_t kCountBelow = 100'000;
+
+std::string key_list(const TableMap& map, const std::string& prefix) {
+  std::string out;
+  for (std::uint16_t i = 0; i < map.key_width; ++i) {
+    out += (i == 0 ? "" : ", ") + prefix + quote_identifier(map.columns[i].name);
+  }
+  return out;
+}
+
+std::string hex(std::string_view bytes) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  for (const char c : bytes) {
+    out += kDigits[static_cast<unsigned char>(c) >> 4];
+    out += kDigits[static_cast<unsigned char>(c) & 15];
+  }
+  return out;
+}
+
+/// A cursor is each key column's binary form in hexadecimal, separated by commas.
+std::string make_cursor(const TableMap& map, const Chunk& chunk, std::span<const Cell> key) {
+  std::string out;
+  for (std::uint16_t i = 0; i < map.key_width; ++i) {
+    std::string bytes;
+    encode_binary(map.columns[i], key[i], has_text(key[i].kind) ? chunk.text(key[i]) : "", bytes);
+    out += (i == 0 ? "" : ",") + hex(bytes);
+  }
+  return out;
+}
+
+std::vector<std::string> parse_cursor(const TableMap& map, std::string_view cursor) {
+  std::vector<std::string> parts(1);
+  const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  for (std::size_t i = 0; i < cursor.size();) {
+    if (cursor[i] == ',') {
+      parts.emplace_back();
+      ++i;
+      continue;
+    }
+    if (i + 1 == cursor.size()) break;
+    parts.back() += static_cast<char>(digit(cursor[i]) * 16 + digit(cursor[i + 1]));
+    i += 2;
+  }
+  if (parts.size() != map.key_width) {
+    throw Error(ErrorKind::kInternal, Retry::kNever, "a scan cursor that is not of this table",
+                {.object = plain_name(map), .sqlstate = {}, .next = {}});
+  }
+  return parts;
+}
+
+/// Runs a statement with binary parameters and binary results.
+Result exec_binary(Connection& connection, const std::string& sql, const std::vector<Oid>& types,
+                   const char* const* values, const int* lengths, const int* formats) {
+  Result result(PQexecParams(connection.raw(), sql.c_str(), static_cast<int>(types.size()),
+                             types.data(), values, lengths, formats, 1));
+  if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) {
+    throw_postgres_error(connection.raw(), result.get(), sql);
+  }
+  return result;
+}
+
+}  // namespace
+
+Connection& PostgresReader::connection() {
+  if (!connection_ || !connection_->alive() || connection_->in_transaction()) {
+    connection_.reset();
+    connection_ = Connection::open(conninfo_, "switchback " + mapping_->bridge + " reader");
+    // The order of the key comes from its index, never from sorting the whole table.
+    connection_->exec("SET enable_seqscan = off; SET jit = off");
+    history_ = postgres_history_by_sql(*connection_);
+  }
+  return *connection_;
+}
+
+PostgresReader::Table& PostgresReader::table(TableId id) {
+  const auto known = tables_.find(id);
+  if (known != tables_.end()) return known->second;
+  const TableMap& map = mapping_->table(id);
+  const Target target = read_target(connection(), map);
+  Table table;
+  for (std::size_t i = 0; i < map.columns.size(); ++i) {
+    // Binary forms of types the codec does not know are nobody's business but the server's.
+    const bool as_text = map.columns[i].type == PgType::kOtherText;
+    table.columns += (i == 0 ? "t." : ", t.") + quote_identifier(map.columns[i].name) +
+                     (as_text ? "::text" : "");
+    if (i < map.key_width) table.casts.push_back(target.casts[i]);
+  }
+  return tables_.emplace(id, std::move(table)).first->second;
+}
+
+Position PostgresReader::position() {
+  // Where WAL is being inserted: a commit without flush is visible before it is written.
+  const Result result = connection().exec("SELECT pg_current_wal_insert_lsn()");
+  const std::optional<Lsn> lsn = parse_lsn(result.text(0, 0));
+  if (!lsn) throw Error(ErrorKind::kInternal, Retry::kNever, "the server's LSN is no LSN");
+  return {history_, lsn->value, 0};
+}
+
+std::string PostgresReader::scan_sql(const TableMap& map, const Table& table, bool first) const {
+  std::string sql = "SELECT " + table.columns + " FROM " + quoted_name(map) + " AS t";
+  if (!first) {
+    std::string marks;
+    for (std::uint16_t i = 0; i < map.key_width; ++i) {
+      marks += (i == 0 ? "$" : ", $") + std::to_string(i + 1) + table.casts[i];
+    }
+    sql += " WHERE (" + key_list(map, "t.") + ") > (" + marks + ")";
+  }
+  return sql + " ORDER BY " + key_list(map, "t.") + " LIMIT " + std::to_string(table.page_rows);
+}
+
+void PostgresReader::take_row(const TableMap& map, const Result& result, int row, int at,
+                              Chunk& out) {
+  const auto decode = [&](std::size_t column) {
+    const int field = at + static_cast<int>(column);
+    return result.is_null(row, field)
+               ? Cell::null()
+               : decode_binary(map.columns[column], result.text(row, field), out);
+  };
+  try {
+    for (std::size_t i = 0; i < map.columns.size(); ++i) out.add(decode(i));
+    out.end_upsert(map.id);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData) throw;
+    out.drop_row();
+    for (std::size_t i = 0; i < map.key_width; ++i) out.add(decode(i));
+    out.end_misfit(map.id, error.what());
+  }
+}
+
+Window PostgresReader::scan(TableId id, ScanCursor& cursor, Chunk& out) {
+  const TableMap& map = mapping_->table(id);
+  Table& known = table(id);
+  Window window;
+  window.from = position();
+  const bool first = cursor.after.empty();
+  std::vector<std::string> key;
+  std::vector<Oid> types;
+  std::vector<const char*> values;
+  std::vector<int> lengths, formats;
+  if (!first) key = parse_cursor(map, cursor.after);
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    types.push_back(type_oid(map.columns[i].type));
+    values.push_back(key[i].data());
+    lengths.push_back(static_cast<int>(key[i].size()));
+    formats.push_back(1);
+  }
+  const std::size_t bytes_before = out.bytes();
+  const Result result = exec_binary(connection(), scan_sql(map, known, first), types, values.data(),
+                                    lengths.data(), formats.data());
+  int taken = 0;
+  while (taken < result.rows() && !out.full()) take_row(map, result, taken++, 0, out);
+  cursor.done = taken == result.rows() && taken < static_cast<int>(known.page_rows);
+  if (taken > 0) {
+    cursor.after = make_cursor(map, out, out.row(out.changes().back()).first(map.key_width));
+    const std::size_t row_bytes = (out.bytes() - bytes_before) / static_cast<std::size_t>(taken);
+    known.page_rows = static_cast<std::uint32_t>(std::clamp<std::size_t>(
+        Chunk::kFullBytes / std::max<std::size_t>(row_bytes, 1), 1, kMostRows));
+  }
+  window.to = position();
+  return window;
+}
+
+Window PostgresReader::fetch(TableId id, const Chunk& keys, Chunk& out) {
+  const TableMap& map = mapping_->table(id);
+  table(id);
+  Window window;
+  window.from = position();
+  connection().exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+  const std::size_t count = keys.changes().size();
+  for (std::size_t begin = 0; begin < count; begin += kMostRows) {
+    fetch_part(map, keys, begin, std::min<std::size_t>(begin + kMostRows, count), out);
+  }
+  connection_->exec("COMMIT");
+  window.to = position();
+  return window;
+}
+
+void PostgresReader::fetch_part(const TableMap& map, const Chunk& keys, std::size_t begin,
+                                std::size_t end, Chunk& out) {
+  const Table& known = tables_.at(map.id);
+  std::vector<const ColumnMap*> columns;
+  std::vector<Oid> types;
+  std::string marks, names, matches;
+  for (std::uint16_t i = 0; i < map.key_width; ++i) {
+    const std::string n = std::to_string(i);
+    columns.push_back(&map.columns[i]);
+    types.push_back(array_oid(map.columns[i].type));
+    marks += (i == 0 ? "$" : ", $") + std::to_string(i + 1);
+    names += (i == 0 ? "k" : ", k") + n;
+    matches += (i == 0 ? "t." : " AND t.") + quote_identifier(map.columns[i].name) + " = s.k" + n +
+               known.casts[i];
+  }
+  arrays_.begin(columns);
+  for (std::size_t i = begin; i < end; ++i) {
+    arrays_.add_row(keys.row(keys.changes()[i]).first(map.key_width), keys);
+  }
+  arrays_.finish();
+  const Result result = exec_binary(*connection_,
+                                    "SELECT s.n, " + known.columns + " FROM unnest(" + marks +
+                                        ") WITH ORDINALITY AS s (" + names + ", n) JOIN " +
+                                        quoted_name(map) + " AS t ON " + matches + " ORDER BY s.n",
+                                    types, arrays_.values(), arrays_.lengths(), arrays_.formats());
+  std::vector<bool> found(end - begin, false);
+  for (int row = 0; row < result.rows(); ++row) {
+    found[static_cast<std::size_t>(read_big_endian<std::int64_t>(result.text(row, 0))) - 1] = true;
+    take_row(map, result, row, 1, out);
+  }
+  for (std::size_t i = begin; i < end; ++i) {
+    if (found[i - begin]) continue;
+    for (const Cell& cell : keys.row(keys.changes()[i]).first(map.key_width)) {
+      out.add(copy_cell(cell, keys, out));
+    }
+    out.end_delete(map.id);
+  }
+}
+
+std::uint64_t PostgresReader::estimate(TableId id) {
+  const TableMap& map = mapping_->table(id);
+  const Result guess = connection().exec(
+      "SELECT reltuples::bigint FROM pg_class WHERE oid = $1::regclass", {quoted_name(map)});
+  if (guess.integer(0, 0) >= kCountBelow) return static_cast<std::uint64_t>(guess.integer(0, 0));
+  const Result count = connection().exec("SELECT count(*) FROM " + quoted_name(map));
+  return static_cast<std::uint64_t>(count.integer(0, 0));
+}
+
+std::unique_ptr<RowReader> open_postgres_reader(std::string conninfo,
+                                                std::shared_ptr<const Mapping> mapping) {
+  return std::make_unique<PostgresReader>(std::move(conninfo), std::move(mapping));
+}
+
+}  // namespace switchback

@@ -1,0 +1,57 @@
+// Reads current rows of PostgreSQL's side: for the verifier, repairs and keys whose row must be
+// seen anew. Scans in the order of the primary key, a part at a time, and holds no snapshot between
+// calls. Made by the endpoint; one thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "replication/array_encoder.h"
+#include "replication/connection.h"
+#include "state/ports/row_reader.h"
+
+namespace switchback {
+
+class PostgresReader final : public RowReader {
+ public:
+  PostgresReader(std::string conninfo, std::shared_ptr<const Mapping> mapping)
+      : conninfo_(std::move(conninfo)), mapping_(std::move(mapping)) {}
+
+  /// The window's positions are LSNs. A commit that was being made public while the read began may
+  /// lie just before `from` and yet not be seen.
+  Window scan(TableId table, ScanCursor& cursor, Chunk& out) override;
+  Window fetch(TableId table, const Chunk& keys, Chunk& out) override;
+  std::uint64_t estimate(TableId table) override;
+
+ private:
+  struct Table {
+    std::string columns;             // "t.a, t.b::text": all mapped columns
+    std::vector<std::string> casts;  // of each key column, for a parameter that stands for it
+    std::uint32_t page_rows = 64;    // how many fill about a chunk, learned while scanning
+  };
+
+  Connection& connection();
+  Table& table(TableId id);
+  Position position();
+  std::string scan_sql(const TableMap& map, const Table& table, bool first) const;
+  /// Decodes row `row` of `result`, whose first mapped column has number `at`.
+  static void take_row(const TableMap& map, const Result& result, int row, int at, Chunk& out);
+  void fetch_part(const TableMap& map, const Chunk& keys, std::size_t begin, std::size_t end,
+                  Chunk& out);
+
+  const std::string conninfo_;
+  const std::shared_ptr<const Mapping> mapping_;
+  std::optional<Connection> connection_;
+  std::uint64_t history_ = 0;
+  std::map<TableId, Table> tables_;
+  ArrayParameters arrays_;
+};
+
+std::unique_ptr<RowReader> open_postgres_reader(std::string conninfo,
+                                                std::shared_ptr<const Mapping> mapping);
+
+}  // namespace switchback

@@ -1,0 +1,310 @@
+#include "replication/sink.h"
+
+#include <set>
+#include <unordered_map>
+
+#include "replication/meta.h"
+#include "replication/names.h"
+#include "state/base/failpoint.h"
+
+namespace switchback {
+namespace {
+
+constexpr std::size_t kMostHeldBytes = std::size_t{8} << 20;
+
+// Statements find rows by their key, whatever the planner last knew of the table's size: a fresh
+// table that grows by millions of rows must not keep a plan that reads all of it.
+constexpr const char* kSinkSettings =
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
+    "SET lock_timeout = '10s'";
+
+// Passes the fence, and marks the transaction so that the reverse source drops it. In one statement
+// to save a round of parsing; set_config() writes no WAL, so the mark still comes first.
+constexpr const char* kMark =
+    "SELECT set_config('switchback.applying', 'on', true),"
+    " pg_logical_emit_message(true, 'switchback', 'echo')";
+
+constexpr const char* kReadCheckpoint =
+    "SELECT history, value, proof FROM switchback.checkpoint WHERE bridge = $1 AND store = $2";
+constexpr const char* kWriteCheckpoint =
+    "INSERT INTO switchback.checkpoint (bridge, store, history, value, proof)"
+    " VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint)"
+    " ON CONFLICT (bridge, store) DO UPDATE SET history = EXCLUDED.history,"
+    " value = EXCLUDED.value, proof = EXCLUDED.proof, applied_at = clock_timestamp()";
+
+// How long a server may need to notice that an earlier sink's process is gone.
+constexpr const char* kLockPatience = "SET lock_timeout = '3s'";
+
+constexpr const char* kLockHolder =
+    "SELECT l.pid, coalesce(a.application_name, '') FROM pg_locks l"
+    " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
+    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    " AND (l.classid::bigint << 32) | l.objid::bigint = $1::bigint";
+
+constexpr const char* kHasDeferrable =
+    "SELECT EXISTS (SELECT 1 FROM pg_constraint k"
+    " JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid)"
+    " JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " JOIN unnest($1::text[], $2::text[]) AS m (nspname, relname) ON n.nspname = m.nspname"
+    "  AND c.relname = m.relname WHERE k.condeferrable)";
+
+std::string as_signed(std::uint64_t value) {
+  return std::to_string(static_cast<std::int64_t>(value));
+}
+
+}  // namespace
+
+PostgresSink::PostgresSink(std::string conninfo, std::shared_ptr<const Mapping> mapping,
+                           std::string store)
+    : conninfo_(std::move(conninfo)),
+      store_(std::move(store)),
+      mapping_(std::move(mapping)),
+      quarantine_(*mapping_, store_),
+      held_(*mapping_) {}
+
+void PostgresSink::open_session() {
+  applier_.reset();
+  connection_.reset();
+  connection_ = Connection::open(conninfo_, "switchback " + mapping_->bridge + " sink " + store_);
+  take_lock();
+  connection_->exec(kSinkSettings);
+  applier_.emplace(*connection_, *mapping_);
+  read_deferrable();
+}
+
+void PostgresSink::take_lock() {
+  const std::string key = std::to_string(names_for(mapping_->bridge, store_).advisory_lock);
+  const Result tried = connection_->exec("SELECT pg_try_advisory_lock($1::bigint)", {key});
+  if (tried.boolean(0, 0)) return;
+  const Result holder = connection_->exec(kLockHolder, {key});
+  connection_->exec(kLockPatience);
+  try {
+    connection_->exec("SELECT pg_advisory_lock($1::bigint)", {key});
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kBusy) throw;
+    const std::string who =
+        holder.rows() == 0 ? "" : " (pid " + holder.string(0, 0) + ", " + holder.string(0, 1) + ")";
+    throw Error(ErrorKind::kRefused, Retry::kNever,
+                "another switchback runs for the bridge " + mapping_->bridge + who,
+                {.object = "PostgreSQL", .sqlstate = {}, .next = "stop it first"});
+  }
+}
+
+void PostgresSink::read_deferrable() {
+  std::vector<std::string> schemas, names;
+  for (const TableId id : mapping_->parents_first()) {
+    schemas.push_back(mapping_->table(id).schema);
+    names.push_back(mapping_->table(id).table);
+  }
+  deferrable_ =
+      connection_->exec(kHasDeferrable, {text_array(schemas), text_array(names)}).boolean(0, 0);
+}
+
+Position PostgresSink::applied() {
+  rollback();
+  if (!connection_ || !connection_->alive()) open_session();
+  quarantine_.load(*connection_);
+  const Result result = connection_->exec(kReadCheckpoint, {mapping_->bridge, store_});
+  applied_ = {};
+  if (result.rows() != 0) {
+    applied_ = {static_cast<std::uint64_t>(result.integer(0, 0)),
+                static_cast<std::uint64_t>(result.integer(0, 1)),
+                static_cast<std::uint64_t>(result.integer(0, 2))};
+  }
+  return applied_;
+}
+
+void PostgresSink::send_begin(Pipeline& pipeline) {
+  pipeline.send("BEGIN");
+  pipeline.send(kMark);
+  if (deferrable_) pipeline.send("SET CONSTRAINTS ALL DEFERRED");
+  begun_ = true;
+}
+
+std::optional<RowError> PostgresSink::attempt(const Chunk& chunk,
+                                              std::span<const std::uint32_t> changes) {
+  applier_->prepare(chunk, changes);
+  // The first rows of a transaction need no savepoint: all of it can be begun again.
+  const bool whole = !begun_;
+  Pipeline pipeline(*connection_);
+  if (whole) {
+    send_begin(pipeline);
+  } else {
+    pipeline.send("SAVEPOINT switchback");
+  }
+  std::vector<RowApplier::Unfit> unfit;
+  applier_->send(pipeline, chunk, changes, unfit);
+  if (deferrable_) {
+    pipeline.send("SET CONSTRAINTS ALL IMMEDIATE");
+    pipeline.send("SET CONSTRAINTS ALL DEFERRED");
+  }
+  if (!whole) pipeline.send("RELEASE SAVEPOINT switchback");
+  Pipeline::Outcome outcome = pipeline.finish();
+  for (auto& [change, reason] : unfit) unfit_.insert_or_assign(change, std::move(reason));
+  if (outcome.error) {
+    undo(whole);
+    return std::move(outcome.error);
+  }
+  for (const std::uint32_t change : changes) {
+    if (!unfit_.contains(change)) quarantine_.note_applied(chunk, chunk.changes()[change]);
+  }
+  return std::nullopt;
+}
+
+void PostgresSink::undo(bool whole) {
+  if (whole) {
+    connection_->exec("ROLLBACK");
+    begun_ = false;
+  } else {
+    connection_->exec("ROLLBACK TO SAVEPOINT switchback; RELEASE SAVEPOINT switchback");
+  }
+}
+
+// Halves go in order, so the chunk's order holds among all that succeed.
+void PostgresSink::apply_parts(const Chunk& chunk, std::span<const std::uint32_t> changes) {
+  if (changes.empty()) return;
+  std::optional<RowError> error = attempt(chunk, changes);
+  if (!error) return;
+  if (changes.size() == 1) {
+    failed_.emplace_back(changes.front(), std::move(*error));
+    return;
+  }
+  apply_parts(chunk, changes.first(changes.size() / 2));
+  apply_parts(chunk, changes.subspan(changes.size() / 2));
+}
+
+void PostgresSink::apply(const Chunk& chunk, std::vector<Reject>& rejects) {
+  if (!connection_) open_session();
+  forget_superseded(chunk, rejects);
+  unfit_.clear();
+  failed_.clear();
+  std::vector<std::uint32_t> changes;
+  for (std::uint32_t i = 0; i < chunk.changes().size(); ++i) {
+    const Change& change = chunk.changes()[i];
+    if (change.op == Op::kMisfit) {
+      unfit_.emplace(i, chunk.text(change.reason));
+    } else {
+      changes.push_back(i);
+    }
+  }
+  apply_parts(chunk, changes);
+  sort_out_failures(chunk, rejects);
+}
+
+std::string PostgresSink::key_of(const Chunk& chunk, const Change& change) const {
+  if (change.op == Op::kTruncate) return "[]";
+  return key_text(chunk, chunk.row(change).first(mapping_->table(change.table).key_width));
+}
+
+// A chunk that speaks of a key again takes back what an earlier chunk of the batch was refused.
+void PostgresSink::forget_superseded(const Chunk& chunk, std::vector<Reject>& rejects) {
+  if (rejects.empty()) return;
+  std::set<std::pair<TableId, std::string>> refused;
+  for (const Reject& reject : rejects) refused.emplace(reject.table, reject.key);
+  const auto forget = [&](TableId table, const std::string& key) {
+    if (!refused.contains({table, key})) return;
+    held_.drop(table, key);
+    std::erase_if(rejects,
+                  [&](const Reject& reject) { return reject.table == table && reject.key == key; });
+  };
+  for (const Change& change : chunk.changes()) {
+    forget(change.table, key_of(chunk, change));
+    if (change.old_key != Change::kNone) {
+      const auto width = mapping_->table(change.table).key_width;
+      forget(change.table, key_text(chunk, chunk.old_key(change, width)));
+    }
+  }
+}
+
+void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& rejects) {
+  if (unfit_.empty() && failed_.empty() && held_.empty()) return;
+  // Within the chunk, too, the last change of a key is the one that counts.
+  std::map<std::pair<TableId, std::string>, std::uint32_t> last;
+  if (!unfit_.empty() || !failed_.empty()) {
+    for (std::uint32_t i = 0; i < chunk.changes().size(); ++i) {
+      const Change& change = chunk.changes()[i];
+      last[{change.table, key_of(chunk, change)}] = i;
+    }
+  }
+  const auto superseded = [&](std::uint32_t i) {
+    const Change& change = chunk.changes()[i];
+    return last.at({change.table, key_of(chunk, change)}) != i;
+  };
+  for (const auto& [i, reason] : unfit_) {
+    const Change& change = chunk.changes()[i];
+    if (!superseded(i)) rejects.push_back({change.table, key_of(chunk, change), reason, ""});
+  }
+  std::vector<Reject> reported;
+  held_.report(reported);
+  for (auto& [i, error] : failed_) {
+    const Change& change = chunk.changes()[i];
+    if (!superseded(i)) held_.hold(chunk, change, key_of(chunk, change), std::move(error));
+  }
+  std::set<std::pair<TableId, std::string>> before;
+  for (const Reject& reject : reported) before.emplace(reject.table, reject.key);
+  std::erase_if(rejects, [&](const Reject& reject) {
+    return before.contains({reject.table, reject.key});
+  });
+  const bool full = held_.bytes() > kMostHeldBytes;
+  if (chunk.boundary || full) {
+    held_.settle([this](const Chunk& held, auto changes) { return attempt(held, changes); },
+                 chunk.boundary.has_value());
+  }
+  held_.report(rejects);
+  if (full) held_.clear();
+}
+
+void PostgresSink::commit(const Position& position, std::span<const Reject> rejects) {
+  if (!connection_) open_session();
+  Pipeline pipeline(*connection_);
+  if (!begun_) send_begin(pipeline);
+  quarantine_.send(pipeline, rejects);
+  pipeline.send(kWriteCheckpoint, {mapping_->bridge, store_, as_signed(position.history),
+                                   as_signed(position.value), as_signed(position.proof)});
+  failpoint("pg.sink.commit.before");
+  pipeline.send("COMMIT");
+  const Pipeline::Outcome outcome = pipeline.finish();
+  failpoint("pg.sink.commit.after");
+  if (outcome.error || outcome.last_tag != "COMMIT") {
+    // A deferred constraint that was added since the session began. The next session knows of it.
+    throw Error(ErrorKind::kBusy, Retry::kLater,
+                "the batch could not be committed: " +
+                    (outcome.error ? outcome.error->reason : outcome.last_tag),
+                {.object = "PostgreSQL",
+                 .sqlstate = outcome.error ? outcome.error->sqlstate : "",
+                 .next = {}});
+  }
+  begun_ = false;
+  applied_ = position;
+  held_.clear();
+  quarantine_.committed(*connection_);
+}
+
+void PostgresSink::rollback() noexcept {
+  begun_ = false;
+  held_.clear();
+  quarantine_.rolled_back();
+  if (!connection_) return;
+  try {
+    const bool stuck = PQpipelineStatus(connection_->raw()) != PQ_PIPELINE_OFF;
+    if (stuck || !connection_->alive()) {
+      applier_.reset();
+      connection_.reset();
+    } else if (connection_->in_transaction()) {
+      connection_->exec("ROLLBACK");
+    }
+  } catch (const std::exception&) {
+    // The server ends the transaction with the connection.
+    applier_.reset();
+    connection_.reset();
+  }
+}
+
+std::unique_ptr<ChangeSink> open_postgres_sink(std::string conninfo,
+                                               std::shared_ptr<const Mapping> mapping,
+                                               std::string store) {
+  return std::make_unique<PostgresSink>(std::move(conninfo), std::move(mapping), std::move(store));
+}
+
+}  // namespace switchback
