@@ -22,6 +22,10 @@ namespace {
 
 using Clock = Deadline::Clock;
 
+// How soon to ask again for a lock that somebody holds.
+constexpr std::chrono::microseconds kBusyFirst{200};
+constexpr std::chrono::microseconds kBusyMost{2'000};
+
 /// When each of the batches that are not acknowledged yet was seen, for lag(). Bounded: with very
 /// many under way, the newer ones count as older than they are.
 class Unacknowledged {
@@ -104,6 +108,8 @@ class SqliteSource : public ChangeSource {
   void open(const Position& applied);
   bool build(Deadline deadline, const std::stop_token& stop, bool& woken);
   BatchBuilder::Round round();
+  /// True if wake() ended it.
+  bool pause(Deadline until) { return watch_.pause(until) == StoreWatch::Outcome::kWoken; }
   void check_same_file();
   void check_capture();
 
@@ -119,6 +125,7 @@ class SqliteSource : public ChangeSource {
   std::optional<BatchBuilder> builder_;
   bool wal_ = false;
 
+  std::chrono::microseconds busy_step_{0};
   LogMark acknowledged_;
   Unacknowledged unacknowledged_;
   Clock::time_point last_change_{};
@@ -209,18 +216,25 @@ bool SqliteSource::build(Deadline deadline, const std::stop_token& stop, bool& w
   check_same_file();
   switch (round()) {
     case BatchBuilder::Round::kComplete:
+      busy_step_ = {};
       watch_.looked(true);
       last_change_ = Clock::now();
       unacknowledged_.seen(builder_->mark().seq);
       return true;
     case BatchBuilder::Round::kMore:
-      if (!wal_)
-        woken = watch_.pause(Deadline::in(limits_.rollback_gap)) == StoreWatch::Outcome::kWoken;
+      busy_step_ = {};
+      if (!wal_) woken = pause(Deadline::in(limits_.rollback_gap));
+      return false;
+    case BatchBuilder::Round::kBusy:
+      // Events are no guide here: most come while the writer holds the lock, the last one just
+      // before it lets go.
+      busy_step_ = std::clamp(busy_step_ * 2, kBusyFirst, kBusyMost);
+      woken = pause(deadline.sooner(Deadline::in(busy_step_)));
       return false;
     case BatchBuilder::Round::kNothing:
-    case BatchBuilder::Round::kBusy:
       break;
   }
+  busy_step_ = {};
   watch_.looked(false);
   if (!stop.stop_requested()) woken = watch_.wait(deadline) == StoreWatch::Outcome::kWoken;
   return false;
