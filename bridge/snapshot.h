@@ -12,16 +12,14 @@
 
 #include "bridge/pump.h"
 #include "bridge/site.h"
+#include "bridge/status.h"
 #include "state/ledger/state_dir.h"
 
 namespace switchback {
 
 struct LoadProgress {
-  std::string
-      step;  // "copying", "building keys", "catching up", "building indexes and constraints"
-  std::uint64_t rows = 0;
-  std::uint64_t rows_expected = 0;
-  double rows_per_second = 0;
+  std::string step;  // "copying", "building keys", "catching up", "building the rest"
+  std::vector<LoadStatus> tables;
 };
 
 /// Takes the one backup that precedes the first capture, unless there is one already.

@@ -139,9 +139,21 @@ void Supervisor::bring_up(std::stop_token stop) {
   }
   if (!pump()) start_pump(other(primary));
   settle_other_side();
+  count_rows();
   set_phase(phase_of(primary));
   Connection connection = connect(config_, "setup");
   note_phase(connection, config_.bridge, site_->group(), phase_of(primary));
+}
+
+void Supervisor::count_rows() {
+  const auto reader = site_->postgres->make_reader();
+  std::vector<TableStatus> tables;
+  for (const TableId id : site_->mapping->parents_first()) {
+    const TableMap& table = site_->mapping->table(id);
+    tables.push_back({table.schema + "." + table.table, reader->estimate(id)});
+  }
+  const std::lock_guard lock(mutex_);
+  picture_.tables = std::move(tables);
 }
 
 void Supervisor::install() {

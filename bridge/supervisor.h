@@ -17,6 +17,7 @@
 #include "bridge/pump.h"
 #include "bridge/site.h"
 #include "bridge/snapshot.h"
+#include "bridge/status.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/flip_journal.h"
 #include "state/ledger/run_dir.h"
@@ -31,9 +32,10 @@ struct Picture {
   Side primary = Side::kOld;
   Epoch epoch = 0;
   PumpProgress pump;
-  LoadProgress load;           // in phase snapshot
-  std::optional<Error> error;  // why start() is still trying
-  std::uint64_t flips = 0;     // since the sidecar started
+  LoadProgress load;                // in phase snapshot
+  std::vector<TableStatus> tables;  // rows about, as of the last bring-up
+  std::optional<Error> error;       // why start() is still trying
+  std::uint64_t flips = 0;          // since the sidecar started
   std::chrono::microseconds last_pause{0};
 };
 
@@ -68,6 +70,7 @@ class Supervisor {
   bool drain_decided(const FlipDecision& decision, Deadline deadline);
   void start_pump(Side to);
   void settle_other_side();
+  void count_rows();
   FlipOutcome run_flip(const FlipRequest& request, const std::string& by);
   void tell(bool closing);
   void notify();

@@ -1,0 +1,65 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+
+#include "bridge/commands/commands.h"
+#include "bridge/site.h"
+#include "state/ledger/audit.h"
+#include "state/ledger/state_dir.h"
+
+namespace switchback {
+namespace {
+
+bool confirmed(const AbandonOptions& options, const Config& config) {
+  if (options.yes) return true;
+  if (::isatty(STDIN_FILENO) == 0) {
+    throw Error(ErrorKind::kUsage, Retry::kNever, "nobody is there to be asked",
+                {.next = "switchback abandon --yes"});
+  }
+  fmt::print(
+      "Takes every trace of bridge {} off both sides; the old store stays as it is, and the "
+      "rows in PostgreSQL stay too. Go on? [y/N] ",
+      config.bridge);
+  std::cout.flush();
+  std::string answer;
+  std::getline(std::cin, answer);
+  return answer == "y" || answer == "Y" || answer == "yes";
+}
+
+// Writes that went to PostgreSQL would be lost to the application if the old store were set free
+// behind them.
+void require_old_primary(const Site& site) {
+  const auto deadline = Deadline::in(std::chrono::seconds(10));
+  const GateState state = site.old_side->make_gate(site.group())->inspect(deadline);
+  if (state.door == GateState::Door::kOpen) return;
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              fmt::format("the old store is {}: writes go to postgres", to_string(state.door)),
+              {.next = "switchback rollback, and then switchback abandon"});
+}
+
+}  // namespace
+
+ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& options) {
+  const Config config = load_config(global.config, std::getenv);
+  require_postgres(config);
+  if (!confirmed(options, config)) return ExitCode::kNo;
+  StateDir state = StateDir::open(config.state_dir);
+  state.lock();
+  const Site site = open_site(config, SchemaUse::kTry);
+  require_old_primary(site);
+  AuditLog audit = AuditLog::open(config.state_dir);
+  audit.append({"abandon", "operator", ""});
+  // The old side last: as long as its gate row is there, a second call still knows who is primary.
+  site.postgres->remove();
+  site.old_side->remove();
+  std::error_code ignored;
+  std::filesystem::remove(config.run_dir / "primary", ignored);
+  fmt::print("every trace is off; the old store is primary, as before. Backups stay in {}\n",
+             config.state_dir.string());
+  return ExitCode::kDone;
+}
+
+}  // namespace switchback

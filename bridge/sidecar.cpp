@@ -1,0 +1,138 @@
+#include "bridge/sidecar.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <nlohmann/json.hpp>
+
+#include "bridge/certificate.h"
+
+namespace switchback {
+namespace {
+
+Direction direction_of(Side primary) {
+  return primary == Side::kOld ? Direction::kForward : Direction::kReverse;
+}
+
+bool settled(Phase phase) {
+  return phase == Phase::kForward || phase == Phase::kReverse;
+}
+
+SideStatus side_status(const Config& config, const Picture& picture, Side side) {
+  SideStatus status;
+  status.side = side;
+  // A URL may hold a password, so PostgreSQL is named by what it is, never by how it is reached.
+  status.where = side == Side::kOld ? config.stores.front().sqlite.string() : "PostgreSQL";
+  status.up = picture.pump.state == PumpState::kFlowing || picture.pump.state == PumpState::kParked;
+  const auto& error = picture.error ? picture.error : picture.pump.error;
+  if (error && (error->detail().object == "PostgreSQL") == (side == Side::kPostgres)) {
+    status.error = error->what();
+    status.retry_in = picture.pump.retry_in;
+    status.up = false;
+  }
+  return status;
+}
+
+std::vector<std::string> needs_you(const Picture& picture) {
+  std::vector<std::string> out;
+  if (picture.pump.quarantined != 0) {
+    out.push_back(
+        fmt::format("{} rows are in quarantine: table switchback.quarantine (PostgreSQL) "
+                    "or _switchback_quarantine (SQLite) says which and why; correct them "
+                    "on the primary",
+                    picture.pump.quarantined));
+  }
+  if (picture.pump.state == PumpState::kStopped && picture.pump.error) {
+    out.push_back(fmt::format("the pump has stopped: {}", picture.pump.error->what()));
+  }
+  if (picture.error) out.push_back(picture.error->what());
+  return out;
+}
+
+}  // namespace
+
+Status to_status(const Config& config, const Picture& picture) {
+  Status status;
+  status.bridge = config.bridge;
+  status.running = true;
+  GroupStatus group;
+  group.name = "all";
+  group.phase = picture.phase;
+  if (picture.epoch != 0 && picture.phase != Phase::kFlipping) group.primary = picture.primary;
+  group.epoch = picture.epoch;
+  if (settled(picture.phase)) group.lag = picture.pump.lag;
+  status.groups.push_back(group);
+  status.quarantined = picture.pump.quarantined;
+  for (const auto& table : picture.tables) status.tables.push_back(table);
+  for (const Side side : {Side::kOld, Side::kPostgres}) {
+    status.sides.push_back(side_status(config, picture, side));
+  }
+  if (picture.phase == Phase::kSnapshot) status.load = picture.load.tables;
+  status.changes_per_second = picture.pump.changes_per_second;
+  status.changes = picture.pump.changes;
+  status.batches = picture.pump.batches;
+  status.needs_you = needs_you(picture);
+  return status;
+}
+
+std::string report_json(const FlipReport& report) {
+  auto json = nlohmann::ordered_json::parse(flip_json(report.outcome));
+  json["certificate"] = report.certificate.empty() ? nlohmann::ordered_json()
+                                                   : nlohmann::ordered_json(report.certificate);
+  return json.dump();
+}
+
+Sidecar::Sidecar(Supervisor& supervisor)
+    : supervisor_(supervisor), metrics_(supervisor.config().bridge) {
+  const Config& config = supervisor.config();
+  if (config.admin_host.empty()) return;
+  server_ = std::make_unique<AdminServer>(
+      AdminOptions{.host = config.admin_host,
+                   .port = config.admin_port,
+                   .token = supervisor.state_dir().token(),
+                   .address_file = supervisor.state_dir().file("admin")},
+      handlers());
+  spdlog::info("admin server on {}:{}", config.admin_host, server_->port());
+}
+
+AdminHandlers Sidecar::handlers() {
+  return {.ready =
+              [this] {
+                const Picture now = supervisor_.picture();
+                return settled(now.phase) && (now.pump.state == PumpState::kFlowing ||
+                                              now.pump.state == PumpState::kParked);
+              },
+          .status = [this] { return status(); },
+          .metrics = [this] { return metrics(); },
+          .primary =
+              [this] {
+                const Picture now = supervisor_.picture();
+                return now.epoch != 0 && now.phase != Phase::kFlipping ? std::optional(now.primary)
+                                                                       : std::nullopt;
+              },
+          .flip = [this](const FlipOrder& order) { return flip(order); }};
+}
+
+Status Sidecar::status() {
+  return to_status(supervisor_.config(), supervisor_.picture());
+}
+
+std::string Sidecar::metrics() {
+  const Picture now = supervisor_.picture();
+  metrics_.note_progress(direction_of(now.primary), now.pump.changes, now.pump.batches);
+  metrics_.set(to_status(supervisor_.config(), now));
+  return metrics_.text();
+}
+
+std::string Sidecar::flip(const FlipOrder& order) {
+  const FlipReport report =
+      supervisor_.flip({.group = order.group,
+                        .to = order.to,
+                        .max_pause = order.max_pause.value_or(supervisor_.config().max_pause),
+                        .dry_run = order.dry_run},
+                       order.by);
+  if (report.outcome.flipped) metrics_.note_flip(order.to, report.outcome.pause);
+  return report_json(report);
+}
+
+}  // namespace switchback
