@@ -9,6 +9,7 @@
 #include <set>
 
 #include "bridge/config_reader.h"
+#include "bridge/conninfo.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 
@@ -330,20 +331,6 @@ void require_postgres(const Config& config) {
               {.object = config.file.filename().string(),
                .next = "set DATABASE_URL=postgresql://USER@HOST/DATABASE, or PGHOST and the like, "
                        "or [postgres] url"});
-}
-
-bool has_password(std::string_view conninfo) {
-  if (conninfo.find("password=") != conninfo.npos || conninfo.find("password =") != conninfo.npos) {
-    return true;
-  }
-  const auto scheme = conninfo.find("://");
-  if (scheme == conninfo.npos) return false;
-  const std::string_view rest = conninfo.substr(scheme + 3);
-  const std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
-  const auto at = authority.rfind('@');
-  if (at == authority.npos) return false;
-  const auto colon = authority.find(':');
-  return colon != authority.npos && colon + 1 < at;
 }
 
 }  // namespace switchback

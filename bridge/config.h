@@ -86,7 +86,4 @@ Config parse_config(std::string_view text, const std::filesystem::path& file,
 /// Throws Error(kUsage) that lists the ways, if nothing says where PostgreSQL is.
 void require_postgres(const Config& config);
 
-/// True if a URL or key=value string carries a password.
-bool has_password(std::string_view conninfo);
-
 }  // namespace switchback

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "bridge/config_reader.h"
+#include "bridge/conninfo.h"
 #include "state/base/error.h"
 
 namespace switchback {
@@ -206,7 +207,16 @@ TEST(Config, APasswordNeedsAPrivateFileAndIsNeverPrinted) {
   std::filesystem::remove_all(folder);
 }
 
-TEST(Config, KnowsAPassword) {
+TEST(Conninfo, IsDescribedWithoutSecrets) {
+  EXPECT_EQ(describe_conninfo("postgresql://u:geheim@h:5432/d?password=x"), "h:5432/d");
+  EXPECT_EQ(describe_conninfo("postgresql://h/d"), "h/d");
+  EXPECT_EQ(describe_conninfo("host=h user=u password=geheim dbname=d"), "host=h dbname=d");
+  EXPECT_EQ(describe_conninfo("password='a host=geheim' dbname=d"), "as configured");
+  EXPECT_EQ(describe_conninfo("postgresql://u:p/w@h/d"), "as configured");
+  EXPECT_EQ(describe_conninfo(""), "as libpq's environment says");
+}
+
+TEST(Conninfo, KnowsAPassword) {
   EXPECT_TRUE(has_password("postgresql://u:x@h/d"));
   EXPECT_TRUE(has_password("host=h password=x"));
   EXPECT_TRUE(has_password("postgresql://h/d?user=u&password=x"));

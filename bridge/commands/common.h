@@ -1,0 +1,27 @@
+// What several commands share: reading the configuration, where PostgreSQL is, who asks, and asking
+// back. One thread.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "bridge/commands/commands.h"
+#include "bridge/config.h"
+
+namespace switchback {
+
+/// The configuration with PostgreSQL's place filled in; a private server is taken to run already.
+/// Throws Error(kUsage), also if nothing says where PostgreSQL is.
+Config read_config(const GlobalOptions& global);
+
+/// Where [postgres] private = true keeps its server.
+std::filesystem::path private_postgres_folder(const Config& config);
+
+/// The operating system's user name, for the audit log.
+std::string who_asks();
+
+/// Asks on the terminal; false if the answer is not yes. Throws Error(kUsage) that names --yes if
+/// there is no terminal to ask on.
+bool confirmed(const std::string& question);
+
+}  // namespace switchback

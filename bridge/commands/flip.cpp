@@ -1,0 +1,82 @@
+// `switchback cutover` and `switchback rollback`: through the running sidecar, or, when none runs,
+// with a supervisor of its own for as long as the flip takes.
+#include "bridge/flip.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "bridge/admin_client.h"
+#include "bridge/admin_server.h"
+#include "bridge/commands/commands.h"
+#include "bridge/commands/common.h"
+#include "bridge/sidecar.h"
+#include "bridge/signals.h"
+#include "bridge/supervisor.h"
+
+namespace switchback {
+namespace {
+
+// A flip waits out several tries and makes a slot first; past this the sidecar hangs.
+constexpr std::chrono::minutes kAnswerLimit{5};
+
+std::string flip_alone(const Config& config, const FlipOrder& order) {
+  StopOnSignal stop;
+  Supervisor supervisor(config);
+  supervisor.start(stop.token());
+  if (stop.token().stop_requested()) {
+    throw Error(ErrorKind::kRefused, Retry::kNever, "stopped before the flip; nothing has changed");
+  }
+  const FlipRequest request{.group = order.group,
+                            .to = order.to,
+                            .max_pause = order.max_pause.value_or(config.max_pause),
+                            .dry_run = order.dry_run};
+  return report_json(supervisor.flip(request, order.by));
+}
+
+void print_text(const nlohmann::json& answer, const FlipOptions& options) {
+  const std::string primary = answer.at("primary");
+  const auto epoch = answer.at("epoch").get<Epoch>();
+  if (answer.at("flipped").get<bool>()) {
+    fmt::print("writes go to {} now (epoch {}); the pause was {:.1f} ms\ncertificate: {}\n",
+               primary, epoch, answer.at("pause_ms").get<double>(),
+               answer.at("certificate").get<std::string>());
+    return;
+  }
+  const auto& obstacles = answer.at("obstacles");
+  if (options.dry_run && obstacles.empty()) {
+    fmt::print("nothing stands in the way; writes go to {} (epoch {})\n", primary, epoch);
+    return;
+  }
+  fmt::print("not flipped, and nothing has changed; writes go to {} (epoch {})\n", primary, epoch);
+  for (const auto& obstacle : obstacles) {
+    fmt::print("  - {}\n    cure: {}\n", obstacle.at("what").get<std::string>(),
+               obstacle.at("cure").get<std::string>());
+  }
+}
+
+}  // namespace
+
+ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options) {
+  const Config config = read_config(global);
+  const FlipOrder order{options.to, options.group, options.max_pause, options.dry_run, who_asks()};
+  const auto question = fmt::format(
+      "Writes of bridge {} go to {} from then on, after a pause of at most {} ms. Go on?",
+      config.bridge, options.to == Side::kOld ? "the old store" : "PostgreSQL",
+      options.max_pause.value_or(config.max_pause).count());
+  if (!options.yes && !options.dry_run && !confirmed(question)) return ExitCode::kNo;
+  const auto sidecar = AdminClient::find(config.state_dir);
+  const std::string json =
+      sidecar ? sidecar->post("/flip", to_json(order), kAnswerLimit) : flip_alone(config, order);
+  const auto answer = nlohmann::json::parse(json);
+  if (options.json) {
+    fmt::print("{}\n", answer.dump());
+  } else {
+    print_text(answer, options);
+  }
+  const bool yes =
+      options.dry_run ? answer.at("obstacles").empty() : answer.at("flipped").get<bool>();
+  return yes ? ExitCode::kDone : ExitCode::kNo;
+}
+
+}  // namespace switchback
