@@ -36,7 +36,7 @@ BEGIN
         EXECUTE item.definition;
       EXCEPTION
         WHEN foreign_key_violation OR check_violation THEN
-          EXECUTE item.definition || ' NOT VALID';
+          EXECUTE regexp_replace(item.definition, '(; COMMENT ON .*)?$', ' NOT VALID\1');
         WHEN undefined_table OR duplicate_table OR duplicate_object THEN
           RAISE NOTICE 'switchback: % is not made again: %', item.name, SQLERRM;
       END;

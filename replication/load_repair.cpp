@@ -1,0 +1,146 @@
+#include "replication/load_repair.h"
+
+#include <fmt/format.h>
+
+#include "replication/codec.h"
+#include "replication/meta.h"
+#include "state/base/sql_quote.h"
+
+namespace switchback {
+namespace {
+
+/// regclass quotes only where it must; quote_identifier() always.
+std::string without_quotes(std::string_view name) {
+  std::string out;
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (name[i] != '"') {
+      out += name[i];
+    } else if (i + 1 < name.size() && name[i + 1] == '"' && i > 0 && name[i - 1] != '.') {
+      out += name[i++];
+    }
+  }
+  return out;
+}
+
+std::string list(const std::vector<std::string>& columns, std::string_view prefix,
+                 std::string_view glue, std::string_view suffix = "") {
+  std::string out;
+  for (const auto& column : columns) {
+    if (!out.empty()) out += glue;
+    out += fmt::format("{}{}{}", prefix, quote_identifier(column), suffix);
+  }
+  return out;
+}
+
+std::vector<std::string> names(const TableMap& map, const std::vector<std::uint16_t>& columns) {
+  std::vector<std::string> out;
+  for (const auto column : columns) out.push_back(map.columns[column].name);
+  return out;
+}
+
+/// Deletes the rows of `map` that fulfil `condition` (on the alias t) and puts their keys into
+/// quarantine. True if there were any.
+bool move_rows(Connection& connection, const Mapping& mapping, std::string_view store,
+               const TableMap& map, const std::string& condition, const std::string& reason,
+               const std::string& sqlstate) {
+  std::string keys;
+  for (std::uint16_t i = 0; i < map.key_width; ++i) {
+    if (i != 0) keys += ", ";
+    keys += "t." + quote_identifier(map.columns[i].name);
+    if (map.columns[i].type == PgType::kOtherText) keys += "::text";
+  }
+  const std::string sql =
+      fmt::format("DELETE FROM ONLY {} t WHERE {} RETURNING {}", quoted_name(map), condition, keys);
+  const Result rows(
+      PQexecParams(connection.raw(), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 1));
+  if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) {
+    throw_postgres_error(connection.raw(), rows.get(), sql);
+  }
+  std::vector<Reject> rejects;
+  Chunk chunk;
+  std::vector<Cell> key(map.key_width, Cell::null());
+  for (int i = 0; i < rows.rows(); ++i) {
+    chunk.clear();
+    for (std::uint16_t k = 0; k < map.key_width; ++k) {
+      key[k] =
+          rows.is_null(i, k) ? Cell::null() : decode_binary(map.columns[k], rows.text(i, k), chunk);
+    }
+    rejects.push_back({map.id, key_text(chunk, key), reason, sqlstate});
+  }
+  insert_rejects(connection, mapping, store, rejects);
+  return !rejects.empty();
+}
+
+bool repair_orphans(Connection& connection, const Mapping& mapping, std::string_view store,
+                    const DroppedObject& object, const TableMap& map, const Error& error) {
+  for (const ForeignKey& key : map.foreign_keys) {
+    if (key.name != object.name) continue;
+    const TableMap& parent = mapping.table(key.parent);
+    const auto child_columns = names(map, key.columns);
+    const auto parent_columns = names(parent, key.parent_columns);
+    std::string match;
+    for (std::size_t i = 0; i < child_columns.size(); ++i) {
+      match += fmt::format("{}p.{} = t.{}", i == 0 ? "" : " AND ",
+                           quote_identifier(parent_columns[i]), quote_identifier(child_columns[i]));
+    }
+    const std::string orphan =
+        fmt::format("{} AND NOT EXISTS (SELECT 1 FROM {} p WHERE {})",
+                    list(child_columns, "t.", " AND ", " IS NOT NULL"), quoted_name(parent), match);
+    if (map.orphans == Orphans::kNull) {
+      try {
+        connection.exec(fmt::format("SAVEPOINT switchback_null; UPDATE ONLY {} t SET {} WHERE {}",
+                                    quoted_name(map), list(child_columns, "", ", ", " = NULL"),
+                                    orphan));
+        return true;
+      } catch (const Error& not_null) {
+        if (!connection.alive() || not_null.detail().sqlstate != "23502") throw;
+        connection.exec("ROLLBACK TO SAVEPOINT switchback_null");
+      }
+    }
+    return move_rows(
+        connection, mapping, store, map, orphan,
+        fmt::format("its row in {} does not exist (foreign key {})", plain_name(parent), key.name),
+        error.detail().sqlstate);
+  }
+  return false;
+}
+
+}  // namespace
+
+const TableMap* find_quoted(const Mapping& mapping, const std::string& quoted) {
+  const std::string plain = without_quotes(quoted);
+  for (const auto& map : mapping.tables) {
+    if (plain_name(map) == plain || quoted_name(map) == quoted) return &map;
+  }
+  return nullptr;
+}
+
+bool repair_for(Connection& connection, const Mapping& mapping, std::string_view store,
+                const DroppedObject& object, const Error& error) {
+  const TableMap* map = find_quoted(mapping, object.table);
+  if (map == nullptr || !map->flows()) return false;
+  const std::string& state = error.detail().sqlstate;
+  if (state == "23503" && object.sort == 'f') {
+    return repair_orphans(connection, mapping, store, object, *map, error);
+  }
+  if (state == "23514" && object.sort == 'c') {
+    return move_rows(connection, mapping, store, *map,
+                     fmt::format("({}) IS FALSE", object.expression),
+                     fmt::format("it breaks the check {}", object.name), state);
+  }
+  if (state != "23505" || object.columns.empty()) return false;
+  // Of rows that share a key in PostgreSQL's eyes the first one stays, as it would have when they
+  // had come one by one; of a primary key none does: which one is meant cannot be known.
+  std::string same;
+  for (const auto& column : object.columns) {
+    same += fmt::format("u.{0} = t.{0} AND ", quote_identifier(column));
+  }
+  const std::string condition =
+      fmt::format("EXISTS (SELECT 1 FROM ONLY {} u WHERE {} u.ctid {} t.ctid)", quoted_name(*map),
+                  same, object.sort == 'p' ? "<>" : "<");
+  return move_rows(connection, mapping, store, *map, condition,
+                   fmt::format("another row has the same key in PostgreSQL ({})", object.name),
+                   state);
+}
+
+}  // namespace switchback

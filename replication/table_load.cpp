@@ -1,0 +1,264 @@
+#include "replication/table_load.h"
+
+#include <fmt/format.h>
+
+#include <condition_variable>
+#include <deque>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+#include "replication/fence.h"
+#include "replication/load_objects.h"
+#include "replication/meta.h"
+#include "state/base/failpoint.h"
+#include "state/base/sql_quote.h"
+
+namespace switchback {
+namespace {
+
+// One commit per stretch. With one stretch being sent, one waiting and one being read, two tables
+// at a time stay well below the limit on memory.
+constexpr std::size_t kStretchBytes = 4 << 20;
+
+std::string to_hex(std::string_view bytes) {
+  std::string out;
+  for (const char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return out;
+}
+
+std::string from_hex(std::string_view hex) {
+  const auto nibble = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
+  std::string out;
+  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
+    out += static_cast<char>(nibble(hex[i]) * 16 + nibble(hex[i + 1]));
+  }
+  return out;
+}
+
+std::string column_list(const TableMap& map, const std::vector<std::uint16_t>& columns,
+                        std::string_view pattern) {
+  std::string out;
+  for (const auto c : columns) {
+    if (!out.empty()) out += ", ";
+    out += fmt::format(fmt::runtime(pattern), quote_identifier(map.columns[c].name),
+                       map.columns[c].type_name);
+  }
+  return out;
+}
+
+/// Hands items from one thread to one other; holds one.
+template <class Item>
+class Handover {
+ public:
+  bool put(Item item) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return closed_ || !item_; });
+    if (closed_) return false;
+    item_ = std::move(item);
+    changed_.notify_all();
+    return true;
+  }
+  std::optional<Item> take() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return closed_ || item_; });
+    if (!item_ && error_) std::rethrow_exception(error_);
+    std::optional<Item> item = std::move(item_);
+    item_.reset();
+    changed_.notify_all();
+    return item;
+  }
+  void close(std::exception_ptr error = nullptr) {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    if (error) error_ = error;
+    changed_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::optional<Item> item_;
+  std::exception_ptr error_;
+  bool closed_ = false;
+};
+
+}  // namespace
+
+TableLoad::TableLoad(Connection& connection, const Mapping& mapping, std::string store,
+                     TableId table, std::atomic<std::uint64_t>& rows)
+    : connection_(connection),
+      mapping_(mapping),
+      store_(std::move(store)),
+      map_(mapping.table(table)),
+      columns_(copied_columns(map_)),
+      rows_(rows) {
+  keyed_ = connection_
+               .exec("SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary",
+                     {quoted_name(map_)})
+               .rows() > 0;
+  staged_ = keyed_;
+  // Types that the codec does not know travel as text, which COPY's binary form does not cast.
+  for (const auto c : columns_) staged_ = staged_ || map_.columns[c].type == PgType::kOtherText;
+  const std::string target = staged_ ? "pg_temp.switchback_stage" : quoted_name(map_);
+  copy_sql_ = fmt::format("COPY {} ({}) FROM STDIN (FORMAT binary)", target,
+                          column_list(map_, columns_, "{}"));
+  if (staged_) make_staging();
+}
+
+void TableLoad::make_staging() {
+  std::string types, set;
+  for (const auto c : columns_) {
+    const ColumnMap& column = map_.columns[c];
+    const bool text = column.type == PgType::kOtherText;
+    types += fmt::format("{}{} {}", types.empty() ? "" : ", ", quote_identifier(column.name),
+                         text ? "text" : column.type_name);
+    if (c < map_.key_width) continue;
+    set += fmt::format("{0}{1} = excluded.{1}", set.empty() ? "" : ", ",
+                       quote_identifier(column.name));
+  }
+  connection_.exec(
+      fmt::format("DROP TABLE IF EXISTS pg_temp.switchback_stage;"
+                  "CREATE TEMP TABLE switchback_stage ({}) ON COMMIT DELETE ROWS",
+                  types));
+  const std::string key = column_list(map_, key_columns(map_), "{}");
+  const std::string select = fmt::format(
+      "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} {} FROM "
+      "pg_temp.switchback_stage",
+      quoted_name(map_), column_list(map_, columns_, "{}"),
+      keyed_ ? fmt::format("DISTINCT ON ({})", key) : "", column_list(map_, columns_, "{}::{}"));
+  // A row that was copied twice counts as it was read last.
+  move_sql_ = !keyed_ ? select
+                      : fmt::format("{} ORDER BY {}, ctid DESC ON CONFLICT ({}) DO {}", select, key,
+                                    key, set.empty() ? "NOTHING" : "UPDATE SET " + set);
+}
+
+ScanCursor TableLoad::load_cursor() {
+  const Result row = connection_.exec(
+      "SELECT cursor, done FROM switchback.load WHERE bridge = $1 AND store = $2 AND table_name = "
+      "$3",
+      {mapping_.bridge, store_, plain_name(map_)});
+  if (row.rows() == 0) return {};
+  return {from_hex(row.text(0, 0)), row.boolean(0, 1)};
+}
+
+void TableLoad::save_cursor(const ScanCursor& cursor, std::uint64_t rows) {
+  connection_.exec(
+      "INSERT INTO switchback.load (bridge, store, table_name, cursor, rows, done) VALUES ($1, $2, "
+      "$3, $4, $5::bigint, $6::boolean) ON CONFLICT (bridge, store, table_name) DO UPDATE SET "
+      "cursor = excluded.cursor, rows = load.rows + excluded.rows, done = excluded.done",
+      {mapping_.bridge, store_, plain_name(map_), to_hex(cursor.after), std::to_string(rows),
+       cursor.done ? "true" : "false"});
+}
+
+TableLoad::Stretch TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor,
+                                           std::stop_token stop) const {
+  Stretch stretch;
+  while (!cursor.done && stretch.bytes < kStretchBytes && !stop.stop_requested()) {
+    Chunk chunk;
+    reader.scan(map_.id, cursor, chunk);
+    if (chunk.empty()) continue;
+    stretch.bytes += stretch.pages.emplace_back(map_, columns_, std::move(chunk)).bytes();
+  }
+  stretch.cursor = cursor;
+  return stretch;
+}
+
+void TableLoad::run(RowReader& reader, std::stop_token stop) {
+  ScanCursor cursor = load_cursor();
+  if (cursor.done) return;
+  Handover<Stretch> handover;
+  std::jthread reading([&] {
+    try {
+      while (!stop.stop_requested()) {
+        Stretch stretch = read_stretch(reader, cursor, stop);
+        const bool last = cursor.done;
+        if (!handover.put(std::move(stretch)) || last) break;
+      }
+      handover.close();
+    } catch (...) {
+      handover.close(std::current_exception());
+    }
+  });
+  try {
+    while (const auto stretch = handover.take()) write_stretch(*stretch);
+  } catch (...) {
+    handover.close();
+    if (connection_.alive() && connection_.in_transaction()) {
+      PQclear(PQexec(connection_.raw(), "ROLLBACK"));
+    }
+    throw;
+  }
+}
+
+void TableLoad::write_stretch(const Stretch& stretch) {
+  connection_.exec(std::string("BEGIN; ") + kPassFence + "; SAVEPOINT switchback_copy");
+  std::vector<std::string_view> rows;
+  std::vector<Reject> rejects;
+  std::uint64_t written = 0;
+  for (const CopyPage& page : stretch.pages) {
+    if (page.rows() > 0) rows.push_back(page.slice(0, page.rows()));
+    written += page.rows();
+    rejects.insert(rejects.end(), page.rejects().begin(), page.rejects().end());
+  }
+  if (!rows.empty() && write_rows(rows)) {
+    connection_.exec("ROLLBACK TO SAVEPOINT switchback_copy");
+    written = 0;
+    for (const CopyPage& page : stretch.pages) written += write_isolating(page, rejects);
+  }
+  insert_rejects(connection_, mapping_, store_, rejects);
+  save_cursor(stretch.cursor, written);
+  failpoint("load.copy.commit.before");
+  connection_.exec("COMMIT");
+  failpoint("load.copy.commit.after");
+  rows_ += written + rejects.size();
+}
+
+std::optional<CopyFailure> TableLoad::write_rows(std::span<const std::string_view> rows) {
+  if (auto failure = copy_in(connection_, copy_sql_, rows)) return failure;
+  if (!staged_) return std::nullopt;
+  try {
+    connection_.exec(move_sql_);
+    connection_.exec("DELETE FROM pg_temp.switchback_stage");
+    return std::nullopt;
+  } catch (const Error& error) {
+    if (!connection_.alive() || error.kind() != ErrorKind::kData) throw;
+    return CopyFailure{error.message(), error.detail().sqlstate, std::nullopt};
+  }
+}
+
+std::uint64_t TableLoad::write_isolating(const CopyPage& page, std::vector<Reject>& rejects) {
+  std::uint64_t written = 0;
+  std::vector<Part> parts;
+  if (page.rows() > 0) parts.push_back({0, page.rows()});
+  while (!parts.empty()) {
+    const Part part = parts.back();
+    parts.pop_back();
+    connection_.exec("SAVEPOINT switchback_part");
+    const std::string_view rows = page.slice(part.first, part.last);
+    const auto failure = write_rows({&rows, 1});
+    if (!failure) {
+      connection_.exec("RELEASE SAVEPOINT switchback_part");
+      written += part.last - part.first;
+      continue;
+    }
+    connection_.exec("ROLLBACK TO SAVEPOINT switchback_part; RELEASE SAVEPOINT switchback_part");
+    const std::size_t count = part.last - part.first;
+    if (count == 1) {
+      rejects.push_back(page.reject(part.first, failure->reason, failure->sqlstate));
+    } else if (failure->row && *failure->row < count) {
+      // The server names the row: what stands before it is good, what comes after is not known yet.
+      const std::size_t bad = part.first + *failure->row;
+      if (bad + 1 < part.last) parts.push_back({bad + 1, part.last});
+      parts.push_back({bad, bad + 1});
+      if (part.first < bad) parts.push_back({part.first, bad});
+    } else {
+      const std::size_t middle = part.first + count / 2;
+      parts.push_back({middle, part.last});
+      parts.push_back({part.first, middle});
+    }
+  }
+  return written;
+}
+
+}  // namespace switchback

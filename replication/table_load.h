@@ -1,0 +1,58 @@
+// The copy of one table: a reading thread scans and encodes pages, the calling thread sends them
+// and commits each stretch together with the reader's cursor. Rows the server refuses go to
+// quarantine in the same transaction. Called by InitialLoad, one TableLoad per table.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "replication/connection.h"
+#include "replication/copy_writer.h"
+#include "state/model/table_map.h"
+#include "state/ports/row_reader.h"
+
+namespace switchback {
+
+class TableLoad {
+ public:
+  /// `rows` is raised as rows are committed. All references outlive the object.
+  TableLoad(Connection& connection, const Mapping& mapping, std::string store, TableId table,
+            std::atomic<std::uint64_t>& rows);
+
+  /// Copies from where the last commit stands to the end, or until a stop is requested.
+  void run(RowReader& reader, std::stop_token stop);
+
+ private:
+  struct Stretch {
+    std::vector<CopyPage> pages;
+    ScanCursor cursor;
+    std::size_t bytes = 0;
+  };
+  struct Part {
+    std::size_t first, last;  // rows [first, last) of a page
+  };
+
+  ScanCursor load_cursor();
+  Stretch read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_token stop) const;
+  void write_stretch(const Stretch& stretch);
+  std::uint64_t write_isolating(const CopyPage& page, std::vector<Reject>& rejects);
+  std::optional<CopyFailure> write_rows(std::span<const std::string_view> rows);
+  void save_cursor(const ScanCursor& cursor, std::uint64_t rows);
+  void make_staging();
+
+  Connection& connection_;
+  const Mapping& mapping_;
+  const std::string store_;
+  const TableMap& map_;
+  const std::vector<std::uint16_t> columns_;
+  bool keyed_ = true;   // the table has its primary key: rows are upserted
+  bool staged_ = true;  // rows pass a temporary table
+  std::string copy_sql_, move_sql_;
+  std::atomic<std::uint64_t>& rows_;
+};
+
+}  // namespace switchback

@@ -1,0 +1,292 @@
+// The initial load on a real server, from a reader made of rows in memory.
+#include "replication/load.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <map>
+
+#include "replication/install.h"
+#include "tests/support/postgres_cluster.h"
+#include "tests/support/test_mapping.h"
+
+namespace switchback {
+namespace {
+
+using ::testing::HasSubstr;
+
+struct Row {
+  std::int64_t id;
+  std::string text;         // parent: name; child: amount
+  std::int64_t parent = 0;  // child only; 0 is NULL
+  bool misfit = false;
+};
+using Rows = std::map<TableId, std::vector<Row>>;
+
+class MemoryReader final : public RowReader {
+ public:
+  MemoryReader(const Rows& rows, std::size_t page) : rows_(rows), page_(page) {}
+
+  Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
+    const auto& rows = rows_.at(table);
+    std::size_t at = cursor.after.empty() ? 0 : std::stoul(cursor.after);
+    for (std::size_t n = 0; n < page_ && at < rows.size(); ++n, ++at) add(table, rows[at], out);
+    cursor.after = std::to_string(at);
+    cursor.done = at == rows.size();
+    return {};
+  }
+  Window fetch(TableId, const Chunk&, Chunk&) override { return {}; }
+  std::uint64_t estimate(TableId table) override { return rows_.at(table).size(); }
+
+ private:
+  static void add(TableId table, const Row& row, Chunk& out) {
+    out.add(Cell::integer(row.id));
+    if (row.misfit) return out.end_misfit(table, "an id of the wrong kind");
+    if (table == kParent) {
+      out.add(out.add_text(Kind::kText, row.text));
+      out.add(Cell::boolean(true));
+      out.add(out.add_text(Kind::kJson, row.text == "bad json" ? "{" : "{\"a\": 1}"));
+      out.add(Cell::timestamp(1'700'000'000'000'000));
+    } else {
+      out.add(row.parent == 0 ? Cell::null() : Cell::integer(row.parent));
+      out.add(out.add_text(Kind::kDecimal, row.text));
+    }
+    out.end_upsert(table);
+  }
+
+  const Rows& rows_;
+  const std::size_t page_;
+};
+
+class LoadTest : public ::testing::Test {
+ protected:
+  LoadTest() : conninfo_(test::fresh_database()), sql_(Connection::open(conninfo_, "test")) {
+    sql_.exec(kTestPostgresSchema);
+    sql_.exec(
+        "CREATE INDEX parent_name ON public.parent (lower(name));"
+        "CREATE INDEX parent_doc ON public.parent USING gin (doc);"
+        "COMMENT ON INDEX public.parent_doc IS 'for search';"
+        "ALTER TABLE public.parent ADD CONSTRAINT name_known CHECK (name <> 'forbidden');"
+        "CREATE TABLE public.queue(id int PRIMARY KEY, parent int REFERENCES public.parent)");
+    mapping_ = std::make_shared<Mapping>(*test_mapping());
+    TableMap queue;
+    queue.id = TableId{2};
+    queue.schema = "public";
+    queue.table = "queue";
+    queue.only = Only::kPostgres;
+    mapping_->tables.push_back(queue);
+    install_postgres(sql_, *mapping_, "app");
+    for (int i = 1; i <= 3000; ++i) {
+      rows_[kParent].push_back({i, "name " + std::to_string(i)});
+      rows_[kChild].push_back({i, "12.50", i});
+    }
+  }
+
+  InitialLoad load(bool drop = true) {
+    return InitialLoad(
+        {.conninfo = conninfo_,
+         .store = "app",
+         .mapping = mapping_,
+         .drop_constraints = drop,
+         .make_reader = [this] { return std::make_unique<MemoryReader>(rows_, 500); },
+         .progress = {}});
+  }
+  static void run_all(InitialLoad& load) {
+    if (load.step() == LoadStep::kCopy) load.copy({});
+    if (load.step() == LoadStep::kKeys) load.build_keys();
+    if (load.step() == LoadStep::kCatchUp) load.caught_up();
+    if (load.step() == LoadStep::kRest) load.build_rest({});
+    EXPECT_EQ(load.step(), LoadStep::kDone);
+  }
+  std::string one(const std::string& query) {
+    const Result result = sql_.exec(query);
+    return result.rows() == 0 ? "" : result.is_null(0, 0) ? "NULL" : result.string(0, 0);
+  }
+  std::string catalog() {
+    return one(R"(SELECT string_agg(line, E'\n' ORDER BY line) FROM (
+  SELECT 'con ' || conrelid::regclass || conname || pg_get_constraintdef(oid) || convalidated AS line
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+  UNION ALL SELECT 'rel ' || oid::regclass || relreplident::text FROM pg_class
+   WHERE relnamespace = 'public'::regnamespace
+  UNION ALL SELECT 'idx ' || pg_get_indexdef(indexrelid) || coalesce(obj_description(indexrelid), '')
+    FROM pg_index JOIN pg_class ON oid = indrelid
+   WHERE relnamespace = 'public'::regnamespace) x)");
+  }
+
+  const std::string conninfo_;
+  Connection sql_;
+  std::shared_ptr<Mapping> mapping_;
+  Rows rows_;
+};
+
+TEST_F(LoadTest, LoadsAndMakesEverythingAgain) {
+  const std::string before = catalog();
+  InitialLoad one_load = load();
+  one_load.copy({});
+  EXPECT_EQ(one("SELECT count(*) FROM pg_index WHERE indrelid = 'public.parent'::regclass"), "0");
+  run_all(one_load);
+  EXPECT_EQ(catalog(), before);
+  EXPECT_EQ(one("SELECT count(*) || ' ' || sum(id) || ' ' || min(name) FROM public.parent"),
+            "3000 4501500 name 1");
+  EXPECT_EQ(one("SELECT count(*) || ' ' || sum(amount) FROM public.child"), "3000 37500.00");
+  EXPECT_EQ(one("SELECT count(*) FROM switchback.dropped_object"), "0");
+  EXPECT_EQ(one("SELECT count(*) FROM switchback.quarantine"), "0");
+}
+
+TEST_F(LoadTest, RowsThatDoNotFitGoToQuarantineAlone) {
+  rows_[kParent][1000].text = "bad json";
+  rows_[kParent][1001].text = "bad json";
+  rows_[kParent][2999].text = "bad json";
+  rows_[kParent][10].misfit = true;
+  rows_[kParent][20].id = 3'000'000'000;
+  rows_[kParent][30].text = "forbidden";
+  for (auto& child : rows_[kChild]) child.parent = child.id == 7 ? 999'999 : 0;
+  InitialLoad one_load = load();
+  const std::string before = catalog();
+  run_all(one_load);
+  EXPECT_EQ(catalog(), before);
+  EXPECT_EQ(one("SELECT string_agg(table_name || key || sqlstate, ' ' ORDER BY table_name, key) "
+                "FROM switchback.quarantine"),
+            "public.child[\"7\"]23503 public.parent[\"1001\"]22P02 public.parent[\"1002\"]22P02 "
+            "public.parent[\"11\"] public.parent[\"3000\"]22P02 public.parent[\"3000000000\"] "
+            "public.parent[\"31\"]23514");
+  EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "2994");
+  EXPECT_EQ(one("SELECT count(*) FROM public.child"), "2999");
+}
+
+TEST_F(LoadTest, OrphansFollowTheTablesPolicy) {
+  rows_[kChild][6].parent = 999'999;
+  mapping_->tables[index(kChild)].orphans = Orphans::kNull;
+  InitialLoad one_load = load();
+  run_all(one_load);
+  EXPECT_EQ(one("SELECT parent_id FROM public.child WHERE id = 7"), "NULL");
+  EXPECT_EQ(one("SELECT count(*) FROM switchback.quarantine"), "0");
+}
+
+TEST_F(LoadTest, OrphansLeftHaveNoForeignKeyUntilTheBridgeIsRemoved) {
+  rows_[kChild][6].parent = 999'999;
+  mapping_->tables[index(kChild)].orphans = Orphans::kLeave;
+  InitialLoad one_load = load();
+  run_all(one_load);
+  EXPECT_EQ(one("SELECT count(*) FROM public.child"), "3000");
+  const char* key = "SELECT convalidated FROM pg_constraint WHERE conname = 'child_parent_fk'";
+  EXPECT_EQ(one(key), "");
+  remove_postgres(sql_, *mapping_, "app");
+  EXPECT_EQ(one(key), "f");
+}
+
+TEST_F(LoadTest, KeysFromTheLogAreRemovedBeforeTheyAreUnique) {
+  rows_[kParent].push_back({17, "read a second time"});
+  InitialLoad one_load = load();
+  one_load.copy({});
+  Chunk keys;
+  for (const int id : {17, 18, 4000}) {
+    keys.add(Cell::integer(id));
+    keys.end_delete(kParent);
+  }
+  one_load.remove_keys(keys);
+  one_load.build_keys();
+  EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "2998");
+  EXPECT_EQ(one("SELECT count(*) FROM switchback.quarantine"), "0");
+  // Once keys stand, a second call removes nothing.
+  keys.clear();
+  keys.add(Cell::integer(19));
+  keys.end_delete(kParent);
+  one_load.remove_keys(keys);
+  one_load.build_keys();
+  EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "2998");
+}
+
+TEST_F(LoadTest, TablesWithRowsKeepTheirKeysAndTakeUpserts) {
+  sql_.exec(
+      "BEGIN; SET LOCAL switchback.applying = 'on';"
+      "INSERT INTO public.parent VALUES (5, 'stale'); COMMIT");
+  rows_[kParent].push_back({17, "read last"});
+  rows_[kChild][6].parent = 999'999;
+  InitialLoad one_load = load(false);
+  const std::string before = catalog();
+  one_load.copy({});
+  EXPECT_EQ(catalog(), before);
+  run_all(one_load);
+  EXPECT_EQ(one("SELECT name FROM public.parent WHERE id = 5"), "name 5");
+  EXPECT_EQ(one("SELECT name FROM public.parent WHERE id = 17"), "read last");
+  EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "3000");
+  EXPECT_EQ(one("SELECT key FROM switchback.quarantine"), "[\"7\"]");
+}
+
+#ifdef SWITCHBACK_TEST_BUILD
+Rows many_rows() {
+  Rows rows;
+  for (int i = 1; i <= 9000; ++i) {
+    // Several stretches, so that a resume starts in the middle.
+    rows[kParent].push_back({i, std::string(2000, 'x')});
+    rows[kChild].push_back({i, "12.50", i});
+  }
+  return rows;
+}
+
+// Run by the test below in a process of its own, which dies at a failpoint.
+TEST(LoadThatDies, Child) {
+  const char* conninfo = std::getenv("LOAD_TEST_CONNINFO");
+  if (conninfo == nullptr) GTEST_SKIP() << "only run by LoadTest.DiesAnywhereAndResumes";
+  const Rows rows = many_rows();
+  InitialLoad load({.conninfo = conninfo,
+                    .store = "app",
+                    .mapping = test_mapping(),
+                    .drop_constraints = true,
+                    .make_reader = [&] { return std::make_unique<MemoryReader>(rows, 500); },
+                    .progress = {}});
+  if (load.step() == LoadStep::kCopy) load.copy({});
+  if (load.step() == LoadStep::kKeys) load.build_keys();
+  if (load.step() == LoadStep::kCatchUp) load.caught_up();
+  if (load.step() == LoadStep::kRest) load.build_rest({});
+}
+
+TEST_F(LoadTest, DiesAnywhereAndResumes) {
+  rows_ = many_rows();
+  mapping_ = std::make_shared<Mapping>(*test_mapping());
+  sql_.exec("DROP TABLE public.queue");
+  const std::string before = catalog();
+  for (const char* point : {"load.drop.commit.before=crash", "load.drop.commit.after=crash",
+                            "load.copy.commit.before=crash@2", "load.copy.commit.after=crash@2",
+                            "load.step.commit.before=crash", "load.step.commit.after=crash",
+                            "load.key.commit.before=crash", "load.key.commit.after=crash",
+                            "load.rest.commit.before=crash@2", "load.rest.commit.after=crash"}) {
+    const std::string command = "LOAD_TEST_CONNINFO='" + conninfo_ +
+                                "' SWITCHBACK_FAILPOINT=" + point +
+                                " exec /proc/$PPID/exe --gtest_filter=LoadThatDies.Child "
+                                ">/dev/null 2>&1";
+    const int status = std::system(command.c_str());
+    EXPECT_TRUE(WIFSIGNALED(status)) << point << " was not reached";
+  }
+  InitialLoad last = load();
+  run_all(last);
+  EXPECT_EQ(catalog(), before);
+  EXPECT_EQ(one("SELECT count(*) || ' ' || count(DISTINCT id) FROM public.parent"), "9000 9000");
+  EXPECT_EQ(one("SELECT count(*) || ' ' || count(DISTINCT id) FROM public.child"), "9000 9000");
+  EXPECT_EQ(one("SELECT count(*) FROM switchback.quarantine"), "0");
+}
+#endif
+
+TEST_F(LoadTest, AStoppedLoadGoesOnLater) {
+  std::stop_source stop;
+  stop.request_stop();
+  InitialLoad first = load();
+  first.copy(stop.get_token());
+  EXPECT_EQ(first.step(), LoadStep::kCopy);
+  run_all(first);
+  EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "3000");
+}
+
+TEST_F(LoadTest, RemovalInTheMiddleMakesEverythingAgain) {
+  const std::string before = catalog();
+  InitialLoad half = load();
+  half.copy({});
+  remove_postgres(sql_, *mapping_, "app");
+  EXPECT_EQ(catalog(), before);
+}
+
+}  // namespace
+}  // namespace switchback
