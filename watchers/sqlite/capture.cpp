@@ -151,26 +151,13 @@ class Writer {
     return join(conditions, " AND ");
   }
 
-  /// The names that mean the rowid in this table; none if it has no rowid.
-  Names rowid_names() const {
-    Names names;
-    if (table_.without_rowid) return names;
-    for (const char* name : {"rowid", "_rowid_", "oid"}) {
-      const bool taken = std::any_of(
-          table_.columns.begin(), table_.columns.end(),
-          [&](const SqliteColumn& c) { return sqlite3_stricmp(c.name.c_str(), name) == 0; });
-      if (!taken) names.emplace_back(name);
-    }
-    return names;
-  }
-
   /// One statement for each way in which a write can displace rows.
   Names displacements(bool update) const {
     Names conditions;
     for (const SqliteUniqueIndex& unique : table_.unique_indexes) {
       if (!is_key(unique)) conditions.push_back(shares(unique));
     }
-    const Names ids = rowid_names();
+    const Names ids = rowid_names(table_);
     // A rowid that is nobody's key is unique all the same. An INSERT that names none has -1 here.
     if (!ids.empty() && !table_.rowid_alias) {
       conditions.push_back(fmt::format("{0}.{1} = NEW.{1}", row_, ids.front()));
@@ -199,7 +186,7 @@ class Writer {
         columns.push_back(term.expression);
       }
     }
-    for (std::string& name : rowid_names()) columns.push_back(std::move(name));
+    for (std::string& name : rowid_names(table_)) columns.push_back(std::move(name));
     std::sort(columns.begin(), columns.end());
     columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
     return columns.empty() ? "" : " OF " + join(columns, ", ");

@@ -118,4 +118,15 @@ std::vector<SqliteTable> read_schema(SQLite::Database& database) {
   return tables;
 }
 
+std::vector<std::string> rowid_names(const SqliteTable& table) {
+  std::vector<std::string> names;
+  if (table.without_rowid) return names;
+  for (const char* name : {"rowid", "_rowid_", "oid"}) {
+    const auto takes_it = [&](const SqliteColumn& column) { return same_word(column.name, name); };
+    if (std::none_of(table.columns.begin(), table.columns.end(), takes_it))
+      names.emplace_back(name);
+  }
+  return names;
+}
+
 }  // namespace switchback

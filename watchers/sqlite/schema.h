@@ -46,4 +46,8 @@ struct SqliteTable {
 /// and none of their shadow tables.
 std::vector<SqliteTable> read_schema(SQLite::Database& database);
 
+/// The names that mean the table's rowid and are not taken by one of its columns; none if it has no
+/// rowid. https://www.sqlite.org/lang_createtable.html#rowid
+std::vector<std::string> rowid_names(const SqliteTable& table);
+
 }  // namespace switchback
