@@ -34,6 +34,8 @@ class ChangeSink {
   /// Throws Error when the transaction as a whole failed; the caller then calls rollback().
   virtual void apply(const Chunk& chunk, std::vector<Reject>& rejects) = 0;
 
+  /// Follows the apply() of the chunk that carried this boundary, which may be the moment at which
+  /// a sink lets the earlier chunks of the batch in.
   /// Rows, rejects and position become visible and (see durable()) durable together. Applying a key
   /// successfully also ends its earlier quarantine.
   virtual void commit(const Position& position, std::span<const Reject> rejects) = 0;

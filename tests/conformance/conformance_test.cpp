@@ -96,8 +96,9 @@ class Conformance : public testing::TestWithParam<std::pair<const char*, MakeHar
     chunk.add(Cell::timestamp(1'700'000'000'000'000));
     chunk.end_upsert(kParent);
   }
-  static void commit(ChangeSink& sink, const Chunk& chunk, Position position) {
+  static void commit(ChangeSink& sink, Chunk& chunk, Position position) {
     std::vector<Reject> rejects;
+    chunk.boundary = position;
     sink.apply(chunk, rejects);
     sink.commit(position, rejects);
   }
@@ -276,6 +277,7 @@ TEST_P(Conformance, SinkTurnsAwayOneRowAndTakesTheRest) {
     add_parent(chunk, id, id == 5 ? std::nullopt : std::optional<std::string>("ok"));
   }
   std::vector<Reject> rejects;
+  chunk.boundary = Position{1, 1, 0};
   sink->apply(chunk, rejects);
   ASSERT_EQ(rejects.size(), 1u);
   EXPECT_EQ(rejects[0].key, R"(["5"])");

@@ -165,6 +165,12 @@ class ToySink : public ChangeSink {
   void apply(const Chunk& chunk, std::vector<Reject>& rejects) override {
     for (const Change& change : chunk.changes()) {
       const TableMap& map = store_->mapping_->table(change.table);
+      if (change.op == Op::kTruncate) {
+        for (const auto& [each, value] : store_->rows()) {
+          if (each.first == change.table) pending_.push_back({each, std::nullopt});
+        }
+        continue;
+      }
       ToyRow row = toy_row(chunk, chunk.row(change));
       const ToyKey key = key_of(change.table, row, map.key_width);
       if (change.op == Op::kMisfit) {
@@ -178,12 +184,6 @@ class ToySink : public ChangeSink {
       if (change.old_key != Change::kNone) {
         const auto old = toy_row(chunk, chunk.old_key(change, map.key_width));
         pending_.push_back({key_of(change.table, old, map.key_width), std::nullopt});
-      }
-      if (change.op == Op::kTruncate) {
-        for (const auto& [each, value] : store_->rows()) {
-          if (each.first == change.table) pending_.push_back({each, std::nullopt});
-        }
-        continue;
       }
       pending_.push_back(
           {key, change.op == Op::kUpsert ? std::optional(std::move(row)) : std::nullopt});
