@@ -7,6 +7,7 @@
 #include "replication/fence.h"
 #include "replication/load_repair.h"
 #include "replication/meta.h"
+#include "replication/quarantine.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
 
@@ -130,7 +131,8 @@ void drop_for_load(Connection& connection, const Mapping& mapping, std::string_v
                "to_regclass($1) AND c.conrelid = ANY ($2::regclass[]::oid[])))"
                " ORDER BY c.contype <> 'f', c.contype <> 'c', c.conname",
            name, false);
-  drop_all(connection, mapping, store, std::string(kIndexes) + " AND $2::text[] IS NOT NULL", name, false);
+  drop_all(connection, mapping, store, std::string(kIndexes) + " AND $2::text[] IS NOT NULL", name,
+           false);
 }
 
 void leave_out_foreign_keys(Connection& connection, const Mapping& mapping, std::string_view store,
@@ -212,8 +214,8 @@ void insert_rejects(Connection& connection, const Mapping& mapping, std::string_
         "INSERT INTO switchback.quarantine (bridge, store, table_name, key, reason, sqlstate) "
         "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (bridge, store, table_name, key) DO UPDATE "
         "SET reason = excluded.reason, sqlstate = excluded.sqlstate",
-        {mapping.bridge, std::string(store), plain_name(mapping.table(reject.table)), reject.key,
-         reject.reason, reject.sqlstate});
+        {mapping.bridge, std::string(store), plain_name(mapping.table(reject.table)),
+         storable_key(reject.key), storable_text(reject.reason), reject.sqlstate});
   }
 }
 

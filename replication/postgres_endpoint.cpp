@@ -1,0 +1,72 @@
+#include "replication/postgres_endpoint.h"
+
+#include <fmt/format.h>
+
+#include "replication/check.h"
+#include "replication/gate.h"
+#include "replication/install.h"
+#include "replication/reader.h"
+#include "replication/sink.h"
+#include "replication/source.h"
+
+namespace switchback {
+namespace {
+
+class PostgresEndpoint final : public Endpoint {
+ public:
+  PostgresEndpoint(PostgresOptions options, std::shared_ptr<const Mapping> mapping)
+      : options_(std::move(options)), mapping_(std::move(mapping)) {}
+
+  std::unique_ptr<ChangeSource> make_source() override {
+    PostgresSourceOptions source;
+    source.conninfo = options_.conninfo;
+    source.store = options_.store;
+    return open_postgres_source(std::move(source), mapping_);
+  }
+  std::unique_ptr<ChangeSink> make_sink() override {
+    return open_postgres_sink(options_.conninfo, mapping_, options_.store);
+  }
+  std::unique_ptr<RowReader> make_reader() override {
+    return open_postgres_reader(options_.conninfo, mapping_);
+  }
+  std::unique_ptr<WriteGate> make_gate(const std::string& group) override {
+    return std::make_unique<PostgresGate>(options_.conninfo, mapping_, options_.store, group);
+  }
+
+  std::vector<Finding> check() override {
+    return check_postgres(options_.conninfo, *mapping_, options_.store);
+  }
+  std::vector<std::string> plan_install() override {
+    Connection sql = connect();
+    return plan_postgres_install(sql, *mapping_, options_.store);
+  }
+  void install() override {
+    Connection sql = connect();
+    install_postgres(sql, *mapping_, options_.store);
+  }
+  std::string removal_script() override {
+    return postgres_removal_script(*mapping_, options_.store);
+  }
+  void remove() override {
+    Connection sql = connect();
+    remove_postgres(sql, *mapping_, options_.store);
+  }
+
+ private:
+  Connection connect() const {
+    return Connection::open(options_.conninfo,
+                            fmt::format("switchback {} setup", mapping_->bridge));
+  }
+
+  const PostgresOptions options_;
+  const std::shared_ptr<const Mapping> mapping_;
+};
+
+}  // namespace
+
+std::unique_ptr<Endpoint> open_postgres(PostgresOptions options,
+                                        std::shared_ptr<const Mapping> mapping) {
+  return std::make_unique<PostgresEndpoint>(std::move(options), std::move(mapping));
+}
+
+}  // namespace switchback
