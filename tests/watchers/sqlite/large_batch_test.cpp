@@ -108,9 +108,11 @@ TEST_P(LargeBatchTest, ConvergesUnderAWriterInShortReads) {
   RecordProperty("longest_ms", fmt::format("{}", ms(rounds.back()).count()));
   RecordProperty("writes_during", fmt::format("{}", during));
   if (std::string(GetParam()) == "wal") return;
-  EXPECT_GT(rounds.size(), 3u);
-  // A machine busy with other tests may hold the thread up in a few of them.
-  EXPECT_LE(ms(rounds[rounds.size() * 9 / 10]), milliseconds(20));
+  // Those that found the database locked read nothing. A machine that is busy with other tests may
+  // hold the thread up in some of the others, hence the median.
+  std::erase_if(rounds, [](std::chrono::nanoseconds span) { return span < milliseconds(2); });
+  ASSERT_GT(rounds.size(), 3u);
+  EXPECT_LE(ms(rounds[rounds.size() / 2]), milliseconds(20));
 }
 
 TEST_P(LargeBatchTest, ASmallBatchIsCheap) {

@@ -204,7 +204,8 @@ TEST_P(SourceTest, KeysOfOtherTypesAreOtherRows) {
   expect_batch(3);
   exec("UPDATE parent SET name = 'changed' WHERE id = 'a'");
   expect_batch(1);
-  exec("UPDATE parent SET id = 1.0 WHERE id = 1");
+  // In PostgreSQL both are the text '1': the old key's delete must not follow the new row.
+  exec("UPDATE parent SET id = '1' WHERE id = 1");
   expect_batch(2);
 }
 
