@@ -13,10 +13,14 @@ ALLOWED = {
         "SQLite's busy handler: the lock of another process can only be tried again, until the deadline",
     ("sleep", "watchers/sqlite/open_readers.cpp", "std::this_thread::sleep_for("):
         "tells readers that stay from readers that pass: four looks, some milliseconds apart",
-    ("durable", "replication/catalog.cpp", 'if (own_) connection_.exec("COMMIT")'):
-        "ends a read-only transaction: nothing becomes durable",
-    ("durable", "watchers/sqlite/install.cpp", 'return script + "COMMIT'):
-        "the text of remove-old.sql, which people run by hand",
+    ("sleep", "replication/gate.cpp", "std::this_thread::sleep_for("):
+        "between two tries at locks that others hold: they get their turn, until the deadline",
+    ("sleep", "tests/watchers/sqlite/sink_test.cpp", "sleep_for(std::chrono::milliseconds(60 + 17 * round))"):
+        "SIGKILL at another moment in each round is what the test is about",
+    ("own", "bridge/admin_server.cpp", "return new httplib::ThreadPool("):
+        "httplib takes it over and deletes it",
+    ("durable", "watchers/sqlite/batch_builder.cpp", 'commit_(database, "COMMIT")'):
+        "ends a snapshot that was only read",
     ("durable", "replication/removal.cpp", "SELECT pg_drop_replication_slot(slot_name)"):
         "also the text of remove-postgres.sql; remove_postgres() has the failpoints around its use",
 }

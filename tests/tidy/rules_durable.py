@@ -8,7 +8,7 @@ import re
 
 REGISTRY = "state/base/failpoint_names.h"
 NEAR = 10      # lines
-CALL = re.compile(r'\bfailpoint\(\s*"([^"]*)"\s*\)')
+CALL = re.compile(r'\bfailpoint\(([^;]*?"[^;]*?)\);')
 
 CODE_STEPS = {
     r"(?<![\w.:])(?:::)?(?:fsync|fdatasync|syncfs)\s*\(": "sync",
@@ -17,7 +17,7 @@ CODE_STEPS = {
     r"\bsqlite3_wal_checkpoint(?:_v2)?\s*\(": "checkpoint",
 }
 SQL_STEPS = {
-    r"^\s*COMMIT\b|;\s*COMMIT\b": "COMMIT",
+    r"(?:^|;)\s*COMMIT\b(?!\s+PREPARED)": "COMMIT",
     r"\bwal_checkpoint\s*\(": "checkpoint",
     r"\bCREATE_REPLICATION_SLOT\b|\bpg_create_logical_replication_slot\b": "slot made",
     r"\bDROP_REPLICATION_SLOT\b|\bpg_drop_replication_slot\b": "slot dropped",
@@ -44,11 +44,27 @@ def steps(source):
                 yield match.start(), what
     for offset, text in source.literals:
         for pattern, what in SQL_STEPS.items():
-            if re.search(pattern, text):
+            if re.search(pattern, text) and not _only_compared(source, offset) and not _read_only(source, offset):
                 yield from ((place, what) for place in _uses(source, offset))
     if STATUS_FILES.search(source.path.split("/")[-1]):
         for match in STATUS.finditer(source.code):
             yield match.start(), "status sent"
+
+
+def names_called(text):
+    """The names in every failpoint(…); one call may choose between literals."""
+    return [name for call in CALL.findall(text) for name in re.findall(r'"([^"]*)"', call)]
+
+
+def _only_compared(source, offset):
+    """A tag the server sent is looked at, nothing is sent."""
+    return re.search(r"[=!]=\s*$", source.code[:offset]) is not None
+
+
+def _read_only(source, offset):
+    """Ends a transaction that was begun READ ONLY: nothing becomes durable."""
+    begun = [text for place, text in source.literals if place < offset and text.startswith("BEGIN")]
+    return bool(begun) and "READ ONLY" in begun[-1]
 
 
 def _is_declaration(code, match):
@@ -78,7 +94,7 @@ def bracketed(source, line):
 
 def _names(source, first, last):
     lines = source.spoken.split("\n")[max(first - 1, 0):last]
-    return CALL.findall("\n".join(lines))
+    return names_called("\n".join(lines))
 
 
 def _all_calls_bracketed(source, offset):
@@ -104,7 +120,7 @@ def registry(source, tree):
     called = {}
     for other in tree.sources:
         if other.is_cpp and not other.is_test:
-            for name in CALL.findall(other.spoken):
+            for name in names_called(other.spoken):
                 called.setdefault(name, other.path)
     seen = set()
     for name, line in names:

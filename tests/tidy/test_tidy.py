@@ -124,6 +124,11 @@ class Rules(unittest.TestCase):
         self.caught("sleep", "bridge/pump.cpp", "void f() { usleep(1); }\n", 1)
         self.caught("sleep", "bridge/pump.cpp", "void f() { ::sleep(1); }\n", 1)
         self.fine("bridge/pump.cpp", "void f() { sleep(lock); }\n")
+        lists = {"tests/CMakeLists.txt": "add_executable(a a_test.cpp)\n"}
+        wait = "while (!there) {\n  ASSERT_FALSE(deadline.passed());\n  std::this_thread::sleep_for(x);\n}\n"
+        self.assertEqual(self.violations({**lists, "tests/a_test.cpp": wait}), {})
+        guess = "start();\nstd::this_thread::sleep_for(x);\n"
+        self.assertEqual(list(self.violations({**lists, "tests/a_test.cpp": guess})), ["sleep"])
 
     def test_leftover(self):
         self.caught("leftover", "bridge/pump.cpp", "// TO" "DO: finish\n", 1)
@@ -135,6 +140,7 @@ class Rules(unittest.TestCase):
             self.caught("store-files", "watchers/sqlite/gate.cpp", f"void f() {{\n  {line}\n}}\n", 2)
         self.fine("watchers/sqlite/gate.cpp", "void Gate::open(int epoch) { sink->open(epoch); }\n"
                   "static Gate open(int);\nauto d = StateDir::open(path);\n")
+        self.fine("watchers/sqlite/gate.cpp", "int f() { return ::open(folder, O_DIRECTORY); }\n")
         self.fine("state/base/sync.cpp", CLEAN["state/base/sync.cpp"] + "int g(const char* p) { return ::open(p, 0); }\n")
 
     def test_switch(self):
@@ -175,6 +181,20 @@ class Rules(unittest.TestCase):
         self.fine("replication/sink.cpp", constant + "\n" * 20 +
                   f"void f() {{\n  {pair % 'before'}\n  c.exec(kDrop);\n  {pair % 'after'}\n}}\n")
         self.caught("durable", "replication/sink.cpp", constant + "\n" * 20 + "void f() {\n  c.exec(kDrop);\n}\n", 23)
+
+    def test_what_only_looks_like_a_commit(self):
+        self.fine("replication/sink.cpp", 'bool f() { return tag != "COMMIT" || say("COMMIT PREPARED x"); }\n'
+                  'void g() {\n  c.exec("BEGIN READ ONLY");\n  c.exec("COMMIT");\n}\n')
+        self.caught("durable", "replication/sink.cpp", 'void g() {\n  c.exec("BEGIN READ ONLY");\n'
+                    '  c.exec("BEGIN");\n  c.exec("COMMIT");\n}\n', 4)
+
+    def test_a_failpoint_may_choose_between_names(self):
+        choice = '  failpoint(a ? "file.sync.%s" : "other.%s");\n'
+        names = "state/base/failpoint_names.h"
+        both = CLEAN[names].replace("});", '    "other.before",\n    "other.after",\n});')
+        self.assertEqual(list(self.violations({names: both.replace("other.", "file.other."), "replication/sink.cpp":
+                         ("void g() {\n" + choice + '  c.exec("COMMIT");\n' + choice + "}\n").replace(
+                             "other.", "file.other.") % ("before", "before", "after", "after")})), [])
 
     def test_registry(self):
         names, sync = "state/base/failpoint_names.h", "state/base/sync.cpp"
