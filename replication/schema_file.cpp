@@ -5,8 +5,6 @@
 #include <algorithm>
 #include <cctype>
 
-#include "state/base/failpoint.h"
-
 namespace switchback {
 namespace {
 
@@ -145,71 +143,11 @@ class Splitter {
   std::vector<SqlStatement> statements_;
 };
 
-bool exists_already(const Error& error) {
-  const std::string& state = error.detail().sqlstate;
-  // duplicate table (also an index or a sequence), object, schema, function
-  return state == "42P07" || state == "42710" || state == "42P06" || state == "42723" ||
-         (state == "42P16" && error.message().starts_with("multiple primary keys"));
-}
-
-bool transaction_command(std::string_view text) {
-  std::string first;
-  for (const char c : text) {
-    if (!word_character(c)) break;
-    first += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  return first == "begin" || first == "commit" || first == "rollback" || first == "end" ||
-         first == "start";
-}
-
-bool run_one(Connection& connection, const SqlStatement& statement) {
-  connection.exec("SAVEPOINT switchback_schema");
-  try {
-    connection.exec(std::string(statement.text));
-    connection.exec("RELEASE SAVEPOINT switchback_schema");
-    return true;
-  } catch (const Error& error) {
-    if (!connection.alive() || !exists_already(error)) throw;
-    connection.exec("ROLLBACK TO SAVEPOINT switchback_schema; RELEASE SAVEPOINT switchback_schema");
-    return false;
-  }
-}
-
 }  // namespace
 
 std::vector<SqlStatement> split_sql(std::string_view sql) {
   if (sql.starts_with("\xef\xbb\xbf")) sql.remove_prefix(3);  // a byte order mark
   return Splitter(sql).run();
-}
-
-std::vector<std::string> apply_schema(Connection& connection, std::string_view sql,
-                                      const std::string& file) {
-  std::vector<std::string> ran;
-  const auto statements = split_sql(sql);
-  const bool alone = !connection.in_transaction();
-  int line = 0;
-  try {
-    // The application's file means its own search path, where new tables go to public.
-    if (alone) connection.exec("BEGIN");
-    connection.exec("SET LOCAL search_path = public");
-    for (const SqlStatement& statement : statements) {
-      line = statement.line;
-      if (transaction_command(statement.text)) continue;
-      if (run_one(connection, statement)) ran.emplace_back(statement.text);
-    }
-    connection.exec("SET LOCAL search_path = pg_catalog, public");
-    if (alone) {
-      failpoint("pg.schema.commit.before");
-      connection.exec("COMMIT");
-      failpoint("pg.schema.commit.after");
-    }
-  } catch (const Error& error) {
-    if (alone && connection.alive()) PQclear(PQexec(connection.raw(), "ROLLBACK"));
-    ErrorDetail detail = error.detail();
-    detail.object = fmt::format("{}:{}", file, line);
-    throw Error(error.kind(), error.retry(), error.message(), std::move(detail));
-  }
-  return ran;
 }
 
 }  // namespace switchback

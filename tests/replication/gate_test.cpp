@@ -343,6 +343,23 @@ TEST_F(GateTest, LocksWhileVacuumsRun) {
   EXPECT_TRUE(one.lock(soon()));
 }
 
+TEST_F(GateTest, ASchemaFileAltersNothingThatStood) {
+  const std::string file =
+      "ALTER TABLE parent ADD COLUMN more int; CREATE INDEX ON parent (name);"
+      "CREATE INDEX known ON public.parent (name); CREATE INDEX off ON parent (name);"
+      "CREATE TABLE fresh(id int); ALTER TABLE ONLY fresh ADD PRIMARY KEY (id);"
+      "CREATE INDEX ON fresh (id);";
+  install_postgres(sql_, *mapping_, "app");
+  sql_.exec(
+      "INSERT INTO switchback.dropped_object VALUES ('test', 'app', 'public.parent', 1, 'i', "
+      "'off', '', NULL, NULL, 1)");
+  EXPECT_THAT(apply_schema(sql_, file, "schema.sql"),
+              ::testing::ElementsAre(
+                  "CREATE INDEX known ON public.parent (name)", "CREATE TABLE fresh(id int)",
+                  "ALTER TABLE ONLY fresh ADD PRIMARY KEY (id)", "CREATE INDEX ON fresh (id)"));
+  EXPECT_THAT(apply_schema(sql_, file, "schema.sql"), ::testing::IsEmpty());
+}
+
 TEST_F(GateTest, ASchemaFileRunsWhatIsMissing) {
   const std::string file =
       "CREATE TABLE public.parent(id int);\n\nCREATE TABLE later(id int PRIMARY KEY);\n"
