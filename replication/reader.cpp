@@ -66,11 +66,12 @@ std::vector<std::string> parse_cursor(const TableMap& map, std::string_view curs
   return parts;
 }
 
-/// Runs a statement with binary parameters and binary results.
+/// Runs a statement with binary parameters.
 Result exec_binary(Connection& connection, const std::string& sql, const std::vector<Oid>& types,
-                   const char* const* values, const int* lengths, const int* formats) {
+                   const char* const* values, const int* lengths, const int* formats,
+                   bool binary_result) {
   Result result(PQexecParams(connection.raw(), sql.c_str(), static_cast<int>(types.size()),
-                             types.data(), values, lengths, formats, 1));
+                             types.data(), values, lengths, formats, binary_result ? 1 : 0));
   if (PQresultStatus(result.get()) != PGRES_TUPLES_OK) {
     throw_postgres_error(connection.raw(), result.get(), sql);
   }
@@ -97,10 +98,8 @@ PostgresReader::Table& PostgresReader::table(TableId id) {
   const Target target = read_target(connection(), map);
   Table table;
   for (std::size_t i = 0; i < map.columns.size(); ++i) {
-    // Binary forms of types the codec does not know are nobody's business but the server's.
-    const bool as_text = map.columns[i].type == PgType::kOtherText;
-    table.columns += (i == 0 ? "t." : ", t.") + quote_identifier(map.columns[i].name) +
-                     (as_text ? "::text" : "");
+    if (map.columns[i].type == PgType::kOtherText) table.binary = false;
+    table.columns += (i == 0 ? "t." : ", t.") + quote_identifier(map.columns[i].name);
     if (i < map.key_width) table.casts.push_back(target.casts[i]);
   }
   return tables_.emplace(id, std::move(table)).first->second;
@@ -126,13 +125,13 @@ std::string PostgresReader::scan_sql(const TableMap& map, const Table& table, bo
   return sql + " ORDER BY " + key_list(map, "t.") + " LIMIT " + std::to_string(table.page_rows);
 }
 
-void PostgresReader::take_row(const TableMap& map, const Result& result, int row, int at,
-                              Chunk& out) {
+void PostgresReader::take_row(const TableMap& map, const Table& table, const Result& result,
+                              int row, int at, Chunk& out) {
   const auto decode = [&](std::size_t column) {
     const int field = at + static_cast<int>(column);
-    return result.is_null(row, field)
-               ? Cell::null()
-               : decode_binary(map.columns[column], result.text(row, field), out);
+    if (result.is_null(row, field)) return Cell::null();
+    return table.binary ? decode_binary(map.columns[column], result.text(row, field), out)
+                        : decode_text(map.columns[column], result.text(row, field), out);
   };
   try {
     for (std::size_t i = 0; i < map.columns.size(); ++i) out.add(decode(i));
@@ -164,9 +163,9 @@ Window PostgresReader::scan(TableId id, ScanCursor& cursor, Chunk& out) {
   }
   const std::size_t bytes_before = out.bytes();
   const Result result = exec_binary(connection(), scan_sql(map, known, first), types, values.data(),
-                                    lengths.data(), formats.data());
+                                    lengths.data(), formats.data(), known.binary);
   int taken = 0;
-  while (taken < result.rows() && !out.full()) take_row(map, result, taken++, 0, out);
+  while (taken < result.rows() && !out.full()) take_row(map, known, result, taken++, 0, out);
   cursor.done = taken == result.rows() && taken < static_cast<int>(known.page_rows);
   if (taken > 0) {
     cursor.after = make_cursor(map, out, out.row(out.changes().back()).first(map.key_width));
@@ -213,15 +212,17 @@ void PostgresReader::fetch_part(const TableMap& map, const Chunk& keys, std::siz
     arrays_.add_row(keys.row(keys.changes()[i]).first(map.key_width), keys);
   }
   arrays_.finish();
-  const Result result = exec_binary(*connection_,
-                                    "SELECT s.n, " + known.columns + " FROM unnest(" + marks +
-                                        ") WITH ORDINALITY AS s (" + names + ", n) JOIN " +
-                                        quoted_name(map) + " AS t ON " + matches + " ORDER BY s.n",
-                                    types, arrays_.values(), arrays_.lengths(), arrays_.formats());
+  const Result result = exec_binary(
+      *connection_,
+      "SELECT s.n, " + known.columns + " FROM unnest(" + marks + ") WITH ORDINALITY AS s (" +
+          names + ", n) JOIN " + quoted_name(map) + " AS t ON " + matches + " ORDER BY s.n",
+      types, arrays_.values(), arrays_.lengths(), arrays_.formats(), known.binary);
   std::vector<bool> found(end - begin, false);
   for (int row = 0; row < result.rows(); ++row) {
-    found[static_cast<std::size_t>(read_big_endian<std::int64_t>(result.text(row, 0))) - 1] = true;
-    take_row(map, result, row, 1, out);
+    const std::int64_t number =
+        known.binary ? read_big_endian<std::int64_t>(result.text(row, 0)) : result.integer(row, 0);
+    found[static_cast<std::size_t>(number) - 1] = true;
+    take_row(map, known, result, row, 1, out);
   }
   for (std::size_t i = begin; i < end; ++i) {
     if (found[i - begin]) continue;

@@ -29,7 +29,10 @@ class PostgresReader final : public RowReader {
 
  private:
   struct Table {
-    std::string columns;             // "t.a, t.b::text": all mapped columns
+    std::string columns;  // "t.a, t.b": all mapped columns
+    // Results come in binary form; as text if some type is known to nobody but the server. Not by a
+    // cast: inet's, for one, spells a value otherwise than its output function does.
+    bool binary = true;
     std::vector<std::string> casts;  // of each key column, for a parameter that stands for it
     std::uint32_t page_rows = 64;    // how many fill about a chunk, learned while scanning
   };
@@ -39,7 +42,8 @@ class PostgresReader final : public RowReader {
   Position position();
   std::string scan_sql(const TableMap& map, const Table& table, bool first) const;
   /// Decodes row `row` of `result`, whose first mapped column has number `at`.
-  static void take_row(const TableMap& map, const Result& result, int row, int at, Chunk& out);
+  static void take_row(const TableMap& map, const Table& table, const Result& result, int row,
+                       int at, Chunk& out);
   void fetch_part(const TableMap& map, const Chunk& keys, std::size_t begin, std::size_t end,
                   Chunk& out);
 

@@ -13,10 +13,11 @@ namespace {
 constexpr std::size_t kMostHeldBytes = std::size_t{8} << 20;
 
 // Statements find rows by their key, whatever the planner last knew of the table's size: a fresh
-// table that grows by millions of rows must not keep a plan that reads all of it.
+// table that grows by millions of rows must not keep a plan that reads all of it. The lock timeout
+// is also how long a server may need to notice that an earlier sink's process is gone.
 constexpr const char* kSinkSettings =
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
-    "SET lock_timeout = '10s'";
+    "SET lock_timeout = '3s'";
 
 // Passes the fence, and marks the transaction so that the reverse source drops it. In one statement
 // to save a round of parsing; set_config() writes no WAL, so the mark still comes first.
@@ -31,9 +32,6 @@ constexpr const char* kWriteCheckpoint =
     " VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint)"
     " ON CONFLICT (bridge, store) DO UPDATE SET history = EXCLUDED.history,"
     " value = EXCLUDED.value, proof = EXCLUDED.proof, applied_at = clock_timestamp()";
-
-// How long a server may need to notice that an earlier sink's process is gone.
-constexpr const char* kLockPatience = "SET lock_timeout = '3s'";
 
 constexpr const char* kLockHolder =
     "SELECT l.pid, coalesce(a.application_name, '') FROM pg_locks l"
@@ -67,8 +65,8 @@ void PostgresSink::open_session() {
   applier_.reset();
   connection_.reset();
   connection_ = Connection::open(conninfo_, "switchback " + mapping_->bridge + " sink " + store_);
-  take_lock();
   connection_->exec(kSinkSettings);
+  take_lock();
   applier_.emplace(*connection_, *mapping_);
   read_deferrable();
 }
@@ -78,7 +76,6 @@ void PostgresSink::take_lock() {
   const Result tried = connection_->exec("SELECT pg_try_advisory_lock($1::bigint)", {key});
   if (tried.boolean(0, 0)) return;
   const Result holder = connection_->exec(kLockHolder, {key});
-  connection_->exec(kLockPatience);
   try {
     connection_->exec("SELECT pg_advisory_lock($1::bigint)", {key});
   } catch (const Error& error) {
@@ -120,6 +117,13 @@ void PostgresSink::send_begin(Pipeline& pipeline) {
   pipeline.send(kMark);
   if (deferrable_) pipeline.send("SET CONSTRAINTS ALL DEFERRED");
   begun_ = true;
+  savepoint_ = Savepoint::kNone;
+}
+
+void PostgresSink::send_savepoint(Pipeline& pipeline) {
+  if (savepoint_ == Savepoint::kUsed) pipeline.send("RELEASE SAVEPOINT switchback");
+  if (savepoint_ != Savepoint::kClean) pipeline.send("SAVEPOINT switchback");
+  savepoint_ = Savepoint::kUsed;
 }
 
 std::optional<RowError> PostgresSink::attempt(const Chunk& chunk,
@@ -131,7 +135,7 @@ std::optional<RowError> PostgresSink::attempt(const Chunk& chunk,
   if (whole) {
     send_begin(pipeline);
   } else {
-    pipeline.send("SAVEPOINT switchback");
+    send_savepoint(pipeline);
   }
   std::vector<RowApplier::Unfit> unfit;
   applier_->send(pipeline, chunk, changes, unfit);
@@ -139,7 +143,6 @@ std::optional<RowError> PostgresSink::attempt(const Chunk& chunk,
     pipeline.send("SET CONSTRAINTS ALL IMMEDIATE");
     pipeline.send("SET CONSTRAINTS ALL DEFERRED");
   }
-  if (!whole) pipeline.send("RELEASE SAVEPOINT switchback");
   Pipeline::Outcome outcome = pipeline.finish();
   for (auto& [change, reason] : unfit) unfit_.insert_or_assign(change, std::move(reason));
   if (outcome.error) {
@@ -157,7 +160,8 @@ void PostgresSink::undo(bool whole) {
     connection_->exec("ROLLBACK");
     begun_ = false;
   } else {
-    connection_->exec("ROLLBACK TO SAVEPOINT switchback; RELEASE SAVEPOINT switchback");
+    connection_->exec("ROLLBACK TO SAVEPOINT switchback");
+    savepoint_ = Savepoint::kClean;
   }
 }
 

@@ -41,6 +41,8 @@ class PostgresSink final : public ChangeSink {
   void take_lock();
   void read_deferrable();
   void send_begin(Pipeline& pipeline);
+  /// Makes the state so far one that undo() comes back to.
+  void send_savepoint(Pipeline& pipeline);
   /// Applies the changes in one round trip, or undoes them and says why.
   std::optional<RowError> attempt(const Chunk& chunk, std::span<const std::uint32_t> changes);
   void undo(bool whole);
@@ -57,6 +59,8 @@ class PostgresSink final : public ChangeSink {
   bool deferrable_ =
       false;  // some constraint can be deferred: check it where rows can still be told
   bool begun_ = false;
+  // kClean: nothing happened since it was set; kUsed: what came after it stays.
+  enum class Savepoint { kNone, kClean, kUsed } savepoint_ = Savepoint::kNone;
   Position applied_;
   Quarantine quarantine_;
   HeldChanges held_;
