@@ -12,8 +12,8 @@ namespace switchback {
 
 struct SqliteOptions {
   std::filesystem::path path;
-  std::string store;                  // its name in the mapping
-  std::filesystem::path spool_folder; // for the unlinked files of large batches
+  std::string store;                   // its name in the mapping
+  std::filesystem::path spool_folder;  // for the unlinked files of large batches
 };
 
 std::unique_ptr<Endpoint> open_sqlite(SqliteOptions options,

@@ -1,0 +1,54 @@
+#include "watchers/sqlite/sqlite_endpoint.h"
+
+#include <utility>
+
+#include "watchers/sqlite/check.h"
+#include "watchers/sqlite/gate.h"
+#include "watchers/sqlite/install.h"
+#include "watchers/sqlite/reader.h"
+#include "watchers/sqlite/sink.h"
+#include "watchers/sqlite/source.h"
+
+namespace switchback {
+namespace {
+
+class SqliteEndpoint final : public Endpoint {
+ public:
+  SqliteEndpoint(SqliteOptions options, std::shared_ptr<const Mapping> mapping)
+      : options_(std::move(options)), mapping_(std::move(mapping)) {}
+
+  std::unique_ptr<ChangeSource> make_source() override {
+    return open_sqlite_source(options_.path, mapping_, options_.store, options_.spool_folder);
+  }
+  std::unique_ptr<ChangeSink> make_sink() override {
+    return open_sqlite_sink(options_.path, mapping_, options_.store, options_.spool_folder);
+  }
+  std::unique_ptr<RowReader> make_reader() override {
+    return open_sqlite_reader(options_.path, mapping_, options_.store);
+  }
+  std::unique_ptr<WriteGate> make_gate(const std::string& group) override {
+    return open_sqlite_gate(options_.path, mapping_, options_.store, group);
+  }
+  std::vector<Finding> check() override {
+    return check_sqlite(options_.path, *mapping_, options_.store);
+  }
+  std::vector<std::string> plan_install() override { return installer().plan(); }
+  void install() override { installer().install(); }
+  std::string removal_script() override { return installer().removal_script(); }
+  void remove() override { installer().remove(); }
+
+ private:
+  SqliteInstall installer() const { return {options_.path, mapping_, options_.store}; }
+
+  const SqliteOptions options_;
+  const std::shared_ptr<const Mapping> mapping_;
+};
+
+}  // namespace
+
+std::unique_ptr<Endpoint> open_sqlite(SqliteOptions options,
+                                      std::shared_ptr<const Mapping> mapping) {
+  return std::make_unique<SqliteEndpoint>(std::move(options), std::move(mapping));
+}
+
+}  // namespace switchback
