@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <fstream>
+#include <stop_token>
 #include <thread>
 #include <vector>
 
@@ -82,10 +83,9 @@ TEST_P(LargeBatchTest, ConvergesUnderAWriterInShortReads) {
   limits.on_round = [&](std::chrono::nanoseconds took) { rounds.push_back(took); };
   start(limits);
 
-  std::atomic<bool> stop = false;
   std::atomic<int> written = 0;
-  std::jthread writer([&] {
-    for (int i = 0; !stop; ++i) {
+  std::jthread writer([&](std::stop_token stop) {
+    for (int i = 0; !stop.stop_requested(); ++i) {
       store_.exec(fmt::format("UPDATE parent SET name = 'w{}' WHERE id = {}", i, i % kRows + 1));
       if (i % 7 == 0) store_.exec(fmt::format("DELETE FROM parent WHERE id = {}", i % 5000 + 1));
       ++written;
@@ -94,7 +94,7 @@ TEST_P(LargeBatchTest, ConvergesUnderAWriterInShortReads) {
   Replica replica(store_.mapping());
   ASSERT_TRUE(pull_batch(*source_, replica, milliseconds(60'000)));
   const int during = written;
-  stop = true;
+  writer.request_stop();
   writer.join();
   while (pull_batch(*source_, replica, milliseconds(100))) {
   }
