@@ -1,19 +1,16 @@
 #include "watchers/sqlite/source.h"
 
-#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <algorithm>
 #include <deque>
-#include <map>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "state/base/error.h"
 #include "state/model/chunk_spool.h"
 #include "watchers/sqlite/batch_builder.h"
-#include "watchers/sqlite/capture.h"
+#include "watchers/sqlite/install.h"
 #include "watchers/sqlite/objects.h"
 #include "watchers/sqlite/watch.h"
 
@@ -58,34 +55,6 @@ class Unacknowledged {
   };
   std::deque<Batch> batches_;
 };
-
-/// Names of triggers and tables that are not as capture needs them.
-std::vector<std::string> broken_capture(SQLite::Database& database, const Mapping& mapping,
-                                        const std::string& store) {
-  std::map<std::string, std::string> triggers;
-  SQLite::Statement query(database,
-                          "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger'");
-  while (query.executeStep()) triggers[query.getColumn(0)] = query.getColumn(1).getString();
-  const std::vector<SqliteTable> tables = read_schema(database);
-  std::vector<std::string> broken;
-  for (const TableMap& map : mapping.tables) {
-    if (!map.flows() || map.store != store) continue;
-    const auto table =
-        std::find_if(tables.begin(), tables.end(), [&](const SqliteTable& candidate) {
-          return sqlite3_stricmp(candidate.name.c_str(), map.old_table.c_str()) == 0;
-        });
-    if (table == tables.end()) {
-      broken.push_back(map.old_table);
-      continue;
-    }
-    for (const CaptureTrigger& trigger : capture_triggers(map, *table)) {
-      const auto found = triggers.find(trigger.name);
-      if (found != triggers.end() && found->second == trigger.create) continue;
-      broken.push_back(map.old_table + " (" + trigger.name + ")");
-    }
-  }
-  return broken;
-}
 
 class SqliteSource : public ChangeSource {
  public:
@@ -171,12 +140,15 @@ void SqliteSource::open(const Position& applied) {
 }
 
 void SqliteSource::check_capture() {
-  const std::vector<std::string> broken = broken_capture(*database_, *mapping_, store_);
-  if (broken.empty()) return;
+  std::string torn;
+  for (const TableId table : torn_capture(*database_, *mapping_, store_)) {
+    torn += (torn.empty() ? "" : ", ") + mapping_->table(table).old_table;
+  }
+  if (torn.empty()) return;
   throw Error(ErrorKind::kHistory, Retry::kNever,
-              "changes are no longer captured: its triggers are gone or altered, as after a "
+              "changes are no longer captured: the triggers are gone or altered, as after a "
               "migration that rebuilt the table",
-              {.object = fmt::format("{}", fmt::join(broken, ", ")),
+              {.object = torn,
                .next = "run abandon, then run: it installs capture again and loads in full"});
 }
 

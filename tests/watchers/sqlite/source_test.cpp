@@ -306,7 +306,7 @@ TEST_P(SourceTest, ALostTriggerStopsTheSourceAndIsNamed) {
           .getString();
   exec("DROP TRIGGER " + trigger);
   EXPECT_EQ(kind_of_failure([&] { pull(milliseconds(2'000)); }), ErrorKind::kHistory);
-  EXPECT_NE(message_.find(trigger), std::string::npos) << message_;
+  EXPECT_NE(message_.find("child"), std::string::npos) << message_;
 }
 
 TEST_P(SourceTest, ATableRebuiltByAMigrationStopsTheSource) {
