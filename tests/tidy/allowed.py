@@ -7,6 +7,20 @@ ALLOWED = {
         "the kernel's list of locks, not a store's file",
     ("store-files", "watchers/sqlite/open_readers.cpp", 'comm("/proc/"'):
         "a process's name, not a store's file",
+    ("store-files", "watchers/sqlite/backup.cpp", "::open(path.c_str(), O_RDONLY | O_CLOEXEC)"):
+        "the copy, after SQLite closed it: nobody holds a lock on it",
+    ("store-files", "watchers/sqlite/backup.cpp", "replace_file(manifest_path"):
+        "the manifest beside the copy, not a store's file",
+    ("store-files", "watchers/sqlite/power_loss.cpp", "std::ifstream file(name, std::ios::binary);"):
+        "test builds only; a journal or -wal, on which SQLite keeps no lock",
+    ("store-files", "watchers/sqlite/unsynced_files.cpp", "::open("):
+        "test builds only; the process ends before the descriptor is closed",
+    ("sleep", "watchers/sqlite/backup.cpp", "std::this_thread::sleep_for(kGap);"):
+        "the gap between two slices of a backup, which gives the application's writers their turn",
+    ("durable", "watchers/sqlite/backup.cpp", 'from.exec("COMMIT");'):
+        "ends a snapshot that was only read",
+    ("durable", "watchers/sqlite/install.cpp", 'return script + "COMMIT;'):
+        "text of remove-old.sql",
     ("sleep", "bridge/flip.cpp", "std::this_thread::sleep_for("):
         "the pause between two tries of a flip: waiting writers get their turn, and no event says when they had it",
     ("sleep", "watchers/sqlite/busy_wait.cpp", "std::this_thread::sleep_for("):

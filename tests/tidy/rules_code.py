@@ -5,10 +5,10 @@ from source import CPP, SCRIPT
 
 
 def own(source, _):
-    """Owners are objects: no naked new or delete."""
+    """Owners are objects: no naked new or delete (placement new owns nothing)."""
     if not source.is_cpp:
         return
-    for match in re.finditer(r"\bnew\b\s*(?:\(|[A-Za-z_:])|(?<!operator )\bdelete\b", source.code):
+    for match in re.finditer(r"\bnew\s+[A-Za-z_:]|(?<!operator )\bdelete\b", source.code):
         before = source.code[:match.start()].rstrip()
         if match.group() == "delete" and before.endswith("="):
             continue

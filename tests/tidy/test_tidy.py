@@ -117,7 +117,8 @@ class Rules(unittest.TestCase):
         self.caught("own", "bridge/pump.cpp", "\nauto* p = new Pump(1);\n", 2)
         self.caught("own", "bridge/pump.cpp", "void f(int* p) { delete p; }\n", 1)
         self.caught("own", "bridge/pump.cpp", "void f(int* p) { delete[] p; }\n", 1)
-        self.fine("bridge/pump.cpp", 'struct P { P(const P&) = delete; };\nconst char* s = "delete new x";  // new x\n')
+        self.fine("bridge/pump.cpp", 'struct P { P(const P&) = delete; };\nconst char* s = "delete new x";  // new x\n'
+                  "void f(void* at) { new (at) int; }\n")
 
     def test_sleep(self):
         self.caught("sleep", "bridge/pump.cpp", "void f() { std::this_thread::sleep_for(x); }\n", 1)
