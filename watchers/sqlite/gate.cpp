@@ -356,16 +356,8 @@ void SqliteGate::require(Held held, const char* call) const {
 std::unique_ptr<WriteGate> open_sqlite_gate(const std::filesystem::path& path,
                                             std::shared_ptr<const Mapping> mapping,
                                             const std::string& store, const std::string& group) {
-  try {
-    SQLite::Database database = open_database(path, SqliteUse::kWrite);
-    // EXTRA also syncs the folder after a journal was unlinked: without it a power loss brings the
-    // journal back and takes the committed transaction away again.
-    database.exec("PRAGMA synchronous = EXTRA");
-    return std::make_unique<SqliteGate>(std::move(database), path, std::move(mapping), store,
-                                        group);
-  } catch (const SQLite::Exception& error) {
-    throw_sqlite_error(error, path);
-  }
+  return std::make_unique<SqliteGate>(open_database(path, SqliteUse::kWrite), path,
+                                      std::move(mapping), store, group);
 }
 
 }  // namespace switchback

@@ -57,7 +57,10 @@ void pin_writer(SQLite::Database& database) {
   sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
   database.exec(
       "PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF;"
-      "PRAGMA wal_autocheckpoint = 0; PRAGMA synchronous = FULL;");
+      "PRAGMA wal_autocheckpoint = 0;");
+  // EXTRA also syncs the folder after a rollback journal was unlinked: with FULL a power loss may
+  // bring the journal back, and the next open takes the committed transaction away again.
+  database.exec("PRAGMA synchronous = EXTRA");
 }
 
 }  // namespace

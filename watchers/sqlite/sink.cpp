@@ -87,8 +87,6 @@ Position SqliteSink::applied() {
   return guarded([&] {
     const BusyWait wait(database_.getHandle(), Deadline::in(kLockPatience));
     wal_ = in_wal_mode(database_);
-    // EXTRA also syncs the folder after a journal was unlinked: without it a power loss brings the
-    // journal back and takes the committed transaction away again.
     database_.exec(wal_ ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = EXTRA");
     database_.exec("PRAGMA cache_size = -16384");
     require_ours();

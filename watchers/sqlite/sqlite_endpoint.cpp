@@ -5,6 +5,7 @@
 #include "watchers/sqlite/check.h"
 #include "watchers/sqlite/gate.h"
 #include "watchers/sqlite/install.h"
+#include "watchers/sqlite/power_loss.h"
 #include "watchers/sqlite/reader.h"
 #include "watchers/sqlite/sink.h"
 #include "watchers/sqlite/source.h"
@@ -48,6 +49,7 @@ class SqliteEndpoint final : public Endpoint {
 
 std::unique_ptr<Endpoint> open_sqlite(SqliteOptions options,
                                       std::shared_ptr<const Mapping> mapping) {
+  arm_power_loss();
   return std::make_unique<SqliteEndpoint>(std::move(options), std::move(mapping));
 }
 
