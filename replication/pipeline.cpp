@@ -20,6 +20,14 @@ bool about_rows(std::string_view state) {
          category == "54" || state == "P0001";
 }
 
+std::vector<const char*> pointers(std::span<const std::optional<std::string>> parameters) {
+  std::vector<const char*> values;
+  for (const auto& parameter : parameters) {
+    values.push_back(parameter ? parameter->c_str() : nullptr);
+  }
+  return values;
+}
+
 }  // namespace
 
 std::optional<RowError> row_error(const PGresult* result) {
@@ -47,17 +55,22 @@ void Pipeline::sent(int ok, std::string doing) {
 
 void Pipeline::send(const std::string& sql,
                     std::span<const std::optional<std::string>> parameters) {
-  std::vector<const char*> values;
-  for (const auto& parameter : parameters) {
-    values.push_back(parameter ? parameter->c_str() : nullptr);
-  }
+  const std::vector<const char*> values = pointers(parameters);
   sent(PQsendQueryParams(connection_.raw(), sql.c_str(), static_cast<int>(values.size()), nullptr,
                          values.data(), nullptr, nullptr, 0),
        sql);
 }
 
-void Pipeline::send(const std::string& name, const ArrayParameters& arrays,
-                    std::optional<std::uint64_t> must_affect) {
+void Pipeline::send_prepared(const std::string& name,
+                             std::initializer_list<std::optional<std::string>> parameters) {
+  const std::vector<const char*> values = pointers({parameters.begin(), parameters.size()});
+  sent(PQsendQueryPrepared(connection_.raw(), name.c_str(), static_cast<int>(values.size()),
+                           values.data(), nullptr, nullptr, 0),
+       name);
+}
+
+void Pipeline::send_prepared(const std::string& name, const ArrayParameters& arrays,
+                             std::optional<std::uint64_t> must_affect) {
   sent(PQsendQueryPrepared(connection_.raw(), name.c_str(), arrays.count(), arrays.values(),
                            arrays.lengths(), arrays.formats(), 0),
        name);
@@ -95,7 +108,8 @@ Pipeline::Outcome Pipeline::finish() {
   Outcome outcome;
   for (std::size_t i = 0; i < statements_.size(); ++i) take(i, outcome);
   const Result sync(PQgetResult(conn));
-  const bool left = PQresultStatus(sync.get()) == PGRES_PIPELINE_SYNC && PQexitPipelineMode(conn) == 1;
+  const bool left =
+      PQresultStatus(sync.get()) == PGRES_PIPELINE_SYNC && PQexitPipelineMode(conn) == 1;
   if (fatal_) throw_postgres_error(conn, fatal_->get(), statements_[fatal_statement_].doing);
   if (!left) throw_postgres_error(conn, sync.get(), "ending a pipeline");
   return outcome;

@@ -38,10 +38,13 @@ class Pipeline {
   void send(const std::string& sql, std::initializer_list<std::optional<std::string>> parameters) {
     send(sql, std::span(parameters.begin(), parameters.size()));
   }
+  /// A prepared statement with text parameters.
+  void send_prepared(const std::string& name,
+                     std::initializer_list<std::optional<std::string>> parameters = {});
   /// A prepared statement with binary arrays. If `must_affect` is set and the statement touches
   /// another number of rows, finish() reports it as an error.
-  void send(const std::string& name, const ArrayParameters& arrays,
-            std::optional<std::uint64_t> must_affect = {});
+  void send_prepared(const std::string& name, const ArrayParameters& arrays,
+                     std::optional<std::uint64_t> must_affect = {});
 
   struct Outcome {
     std::optional<RowError>

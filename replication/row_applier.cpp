@@ -133,9 +133,10 @@ void RowApplier::send(Pipeline& pipeline, const Chunk& chunk,
     }
     if (arrays_.rows() == 0) continue;
     arrays_.finish();
-    pipeline.send(prepared.name, arrays_,
-                  prepared.statement.must_match ? std::optional<std::uint64_t>(arrays_.rows())
-                                                : std::nullopt);
+    pipeline.send_prepared(prepared.name, arrays_,
+                           prepared.statement.must_match
+                               ? std::optional<std::uint64_t>(arrays_.rows())
+                               : std::nullopt);
   }
 }
 

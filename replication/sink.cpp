@@ -3,49 +3,12 @@
 #include <set>
 #include <unordered_map>
 
-#include "replication/meta.h"
-#include "replication/names.h"
 #include "state/base/failpoint.h"
 
 namespace switchback {
 namespace {
 
 constexpr std::size_t kMostHeldBytes = std::size_t{8} << 20;
-
-// Statements find rows by their key, whatever the planner last knew of the table's size: a fresh
-// table that grows by millions of rows must not keep a plan that reads all of it. The lock timeout
-// is also how long a server may need to notice that an earlier sink's process is gone.
-constexpr const char* kSinkSettings =
-    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
-    "SET lock_timeout = '3s'";
-
-// Passes the fence, and marks the transaction so that the reverse source drops it. In one statement
-// to save a round of parsing; set_config() writes no WAL, so the mark still comes first.
-constexpr const char* kMark =
-    "SELECT set_config('switchback.applying', 'on', true),"
-    " pg_logical_emit_message(true, 'switchback', 'echo')";
-
-constexpr const char* kReadCheckpoint =
-    "SELECT history, value, proof FROM switchback.checkpoint WHERE bridge = $1 AND store = $2";
-constexpr const char* kWriteCheckpoint =
-    "INSERT INTO switchback.checkpoint (bridge, store, history, value, proof)"
-    " VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint)"
-    " ON CONFLICT (bridge, store) DO UPDATE SET history = EXCLUDED.history,"
-    " value = EXCLUDED.value, proof = EXCLUDED.proof, applied_at = clock_timestamp()";
-
-constexpr const char* kLockHolder =
-    "SELECT l.pid, coalesce(a.application_name, '') FROM pg_locks l"
-    " LEFT JOIN pg_stat_activity a ON a.pid = l.pid"
-    " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-    " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND (l.classid::bigint << 32) | l.objid::bigint = $1::bigint";
-
-constexpr const char* kHasDeferrable =
-    "SELECT EXISTS (SELECT 1 FROM pg_constraint k"
-    " JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid)"
-    " JOIN pg_namespace n ON n.oid = c.relnamespace"
-    " JOIN unnest($1::text[], $2::text[]) AS m (nspname, relname) ON n.nspname = m.nspname"
-    "  AND c.relname = m.relname WHERE k.condeferrable)";
 
 std::string as_signed(std::uint64_t value) {
   return std::to_string(static_cast<std::int64_t>(value));
@@ -61,60 +24,9 @@ PostgresSink::PostgresSink(std::string conninfo, std::shared_ptr<const Mapping> 
       quarantine_(*mapping_, store_),
       held_(*mapping_) {}
 
-void PostgresSink::open_session() {
-  applier_.reset();
-  connection_.reset();
-  connection_ = Connection::open(conninfo_, "switchback " + mapping_->bridge + " sink " + store_);
-  connection_->exec(kSinkSettings);
-  take_lock();
-  applier_.emplace(*connection_, *mapping_);
-  read_deferrable();
-}
-
-void PostgresSink::take_lock() {
-  const std::string key = std::to_string(names_for(mapping_->bridge, store_).advisory_lock);
-  const Result tried = connection_->exec("SELECT pg_try_advisory_lock($1::bigint)", {key});
-  if (tried.boolean(0, 0)) return;
-  const Result holder = connection_->exec(kLockHolder, {key});
-  try {
-    connection_->exec("SELECT pg_advisory_lock($1::bigint)", {key});
-  } catch (const Error& error) {
-    if (error.kind() != ErrorKind::kBusy) throw;
-    const std::string who =
-        holder.rows() == 0 ? "" : " (pid " + holder.string(0, 0) + ", " + holder.string(0, 1) + ")";
-    throw Error(ErrorKind::kRefused, Retry::kNever,
-                "another switchback runs for the bridge " + mapping_->bridge + who,
-                {.object = "PostgreSQL", .sqlstate = {}, .next = "stop it first"});
-  }
-}
-
-void PostgresSink::read_deferrable() {
-  std::vector<std::string> schemas, names;
-  for (const TableId id : mapping_->parents_first()) {
-    schemas.push_back(mapping_->table(id).schema);
-    names.push_back(mapping_->table(id).table);
-  }
-  deferrable_ =
-      connection_->exec(kHasDeferrable, {text_array(schemas), text_array(names)}).boolean(0, 0);
-}
-
-Position PostgresSink::applied() {
-  rollback();
-  if (!connection_ || !connection_->alive()) open_session();
-  quarantine_.load(*connection_);
-  const Result result = connection_->exec(kReadCheckpoint, {mapping_->bridge, store_});
-  applied_ = {};
-  if (result.rows() != 0) {
-    applied_ = {static_cast<std::uint64_t>(result.integer(0, 0)),
-                static_cast<std::uint64_t>(result.integer(0, 1)),
-                static_cast<std::uint64_t>(result.integer(0, 2))};
-  }
-  return applied_;
-}
-
 void PostgresSink::send_begin(Pipeline& pipeline) {
   pipeline.send("BEGIN");
-  pipeline.send(kMark);
+  pipeline.send_prepared(kMarkName);
   if (deferrable_) pipeline.send("SET CONSTRAINTS ALL DEFERRED");
   begun_ = true;
   savepoint_ = Savepoint::kNone;
@@ -264,8 +176,8 @@ void PostgresSink::commit(const Position& position, std::span<const Reject> reje
   Pipeline pipeline(*connection_);
   if (!begun_) send_begin(pipeline);
   quarantine_.send(pipeline, rejects);
-  pipeline.send(kWriteCheckpoint, {mapping_->bridge, store_, as_signed(position.history),
-                                   as_signed(position.value), as_signed(position.proof)});
+  pipeline.send_prepared(kCheckpointName, {mapping_->bridge, store_, as_signed(position.history),
+                                           as_signed(position.value), as_signed(position.proof)});
   failpoint("pg.sink.commit.before");
   pipeline.send("COMMIT");
   const Pipeline::Outcome outcome = pipeline.finish();

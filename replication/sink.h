@@ -37,9 +37,13 @@ class PostgresSink final : public ChangeSink {
   std::uint64_t quarantined() override { return quarantine_.open(); }
 
  private:
+  // Prepared in every session.
+  static constexpr const char* kMarkName = "switchback_mark";
+  static constexpr const char* kCheckpointName = "switchback_checkpoint";
+
   void open_session();
-  void take_lock();
-  void read_deferrable();
+  void take_lock(Connection& session);
+  void read_deferrable(Connection& session);
   void send_begin(Pipeline& pipeline);
   /// Makes the state so far one that undo() comes back to.
   void send_savepoint(Pipeline& pipeline);

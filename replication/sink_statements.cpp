@@ -76,13 +76,14 @@ class Writer {
     const std::string updates =
         join(others, ", ", [&](std::uint16_t i) { return column(i) + " = EXCLUDED." + column(i); });
     return "INSERT INTO " + name() + " AS t (" + columns(statement_.row) +
-           ") OVERRIDING SYSTEM VALUE SELECT " + values() + " FROM " + arrays() + (where.empty() ? "" : " WHERE " + where) + " ON CONFLICT (" + columns(key()) + ") DO " +
+           ") OVERRIDING SYSTEM VALUE SELECT " + values() + " FROM " + arrays() +
+           (where.empty() ? "" : " WHERE " + where) + " ON CONFLICT (" + columns(key()) + ") DO " +
            (others.empty() ? "NOTHING" : "UPDATE SET " + updates);
   }
   /// Finds the row by its old key ('o') or by the key that it keeps ('c').
   std::string update(char letter) const {
-    return "UPDATE " + name() + " AS t SET " + assignments(letter == 'o') + " FROM " + arrays() + " WHERE " +
-           matches(letter);
+    return "UPDATE " + name() + " AS t SET " + assignments(letter == 'o') + " FROM " + arrays() +
+           " WHERE " + matches(letter);
   }
   std::string remove(char letter) const {
     return "DELETE FROM " + name() + " AS t USING " + arrays() + " WHERE " + matches(letter);
@@ -109,8 +110,7 @@ std::string move_sql(const Writer& writer, const Target& target) {
   // at the price of columns that no mapping names.
   if (target.identity_always_key) {
     return "WITH s AS (SELECT * FROM " + writer.arrays() + "), gone AS (DELETE FROM " +
-           writer.name() + " AS t USING s WHERE " + writer.matches('o') + ") " +
-           writer.upsert("");
+           writer.name() + " AS t USING s WHERE " + writer.matches('o') + ") " + writer.upsert("");
   }
   return "WITH moved AS (" + writer.update('o') + " RETURNING 1) " +
          writer.upsert("NOT EXISTS (SELECT 1 FROM moved)");

@@ -222,6 +222,7 @@ TEST_F(Sink, ASecondSinkIsRefusedAndNamesTheFirst) {
     EXPECT_THAT(error.what(), HasSubstr("another switchback runs"));
     EXPECT_THAT(error.what(), HasSubstr("switchback test sink app"));
   }
+  EXPECT_THROW(second->applied(), Error);  // not taken for the holder by then
   sink_.reset();
   EXPECT_NO_THROW(second->applied());
 }
