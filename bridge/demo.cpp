@@ -95,7 +95,7 @@ Demo::~Demo() {
   application_.reset();
   sidecar_ = {};
   supervisor_.reset();
-  postgres_.reset();
+  if (postgres_) postgres_->stop();
   std::error_code ignored;
   if (remove_folder_) std::filesystem::remove_all(folder_, ignored);
 }

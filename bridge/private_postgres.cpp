@@ -47,10 +47,6 @@ std::string binary_folder() {
 
 }  // namespace
 
-PrivatePostgres::~PrivatePostgres() {
-  stop();
-}
-
 std::filesystem::path PrivatePostgres::tool(const char* name) const {
   return std::filesystem::path(binary_folder()) / name;
 }
@@ -96,12 +92,9 @@ void PrivatePostgres::start() {
       folder_.string());
   run({tool("pg_ctl").string(), "-D", data, "-w", "-l", (folder_ / "server.log").string(), "-o",
        options, "start"});
-  started_ = true;
 }
 
 void PrivatePostgres::stop() noexcept {
-  if (!started_) return;
-  started_ = false;
   try {
     run({tool("pg_ctl").string(), "-D", (folder_ / "data").string(), "-w", "-m", "fast", "stop"});
   } catch (const std::exception&) {

@@ -13,14 +13,11 @@ class PrivatePostgres {
  public:
   /// `folder` holds data, socket and log; made if missing.
   explicit PrivatePostgres(std::filesystem::path folder) : folder_(std::move(folder)) {}
-  /// Stops the server if this object started it.
-  ~PrivatePostgres();
-  PrivatePostgres(const PrivatePostgres&) = delete;
-  PrivatePostgres& operator=(const PrivatePostgres&) = delete;
 
   /// Creates the cluster if there is none, and starts the server if it does not run. Throws
   /// Error(kUnreachable) with the end of the server's log.
   void start();
+  /// Ends sessions and stops the server. It runs on until somebody does.
   void stop() noexcept;
   /// A URL for libpq, psycopg2 and psql alike.
   std::string url(const std::string& database = "postgres") const;
@@ -30,7 +27,6 @@ class PrivatePostgres {
   std::filesystem::path tool(const char* name) const;
 
   std::filesystem::path folder_;
-  bool started_ = false;
 };
 
 }  // namespace switchback

@@ -89,6 +89,7 @@ Sidecar::Sidecar(Supervisor& supervisor)
   server_ = std::make_unique<AdminServer>(
       AdminOptions{.host = config.admin_host,
                    .port = config.admin_port,
+                   .fall_back = !config.admin_said,
                    .token = supervisor.state_dir().token(),
                    .address_file = supervisor.state_dir().file("admin")},
       handlers());

@@ -1,33 +1,16 @@
+// `switchback abandon`: takes the bridge off while the old store is primary.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <cstdlib>
-#include <iostream>
 
 #include "bridge/commands/commands.h"
+#include "bridge/commands/common.h"
 #include "bridge/site.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/state_dir.h"
 
 namespace switchback {
 namespace {
-
-bool confirmed(const AbandonOptions& options, const Config& config) {
-  if (options.yes) return true;
-  if (::isatty(STDIN_FILENO) == 0) {
-    throw Error(ErrorKind::kUsage, Retry::kNever, "nobody is there to be asked",
-                {.next = "switchback abandon --yes"});
-  }
-  fmt::print(
-      "Takes every trace of bridge {} off both sides; the old store stays as it is, and the "
-      "rows in PostgreSQL stay too. Go on? [y/N] ",
-      config.bridge);
-  std::cout.flush();
-  std::string answer;
-  std::getline(std::cin, answer);
-  return answer == "y" || answer == "Y" || answer == "yes";
-}
 
 // Writes that went to PostgreSQL would be lost to the application if the old store were set free
 // behind them.
@@ -43,15 +26,19 @@ void require_old_primary(const Site& site) {
 }  // namespace
 
 ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& options) {
-  const Config config = load_config(global.config, std::getenv);
-  require_postgres(config);
-  if (!confirmed(options, config)) return ExitCode::kNo;
+  const Config config = read_config(global);
+  if (!options.yes &&
+      !confirmed(fmt::format("Takes every trace of bridge {} off both sides; the old store stays "
+                             "as it is, and the rows in PostgreSQL stay too.",
+                             config.bridge))) {
+    return ExitCode::kNo;
+  }
   StateDir state = StateDir::open(config.state_dir);
   state.lock();
   const Site site = open_site(config, SchemaUse::kTry);
   require_old_primary(site);
   AuditLog audit = AuditLog::open(config.state_dir);
-  audit.append({"abandon", "operator", ""});
+  audit.append({"abandon", who_asks(), ""});
   // The old side last: as long as its gate row is there, a second call still knows who is primary.
   site.postgres->remove();
   site.old_side->remove();

@@ -20,11 +20,11 @@ constexpr const char* kNone = "none\n";
 
 void FlipJournal::decide(const FlipDecision& decision) {
   failpoint("flip.journal.decide.before");
-  replace_file(file_,
-               fmt::format("{} {} {} {} {} {} {}\n", kDeciding, decision.group,
-                           to_string(decision.to), decision.epoch, decision.mark.history,
-                           decision.mark.value, decision.mark.proof),
-               0600);
+  replace_file(
+      file_,
+      fmt::format("{} {} {} {} {} {} {}\n", kDeciding, decision.group, to_string(decision.to),
+                  decision.epoch, decision.mark.history, decision.mark.value, decision.mark.proof),
+      0600);
   failpoint("flip.journal.decide.after");
 }
 
