@@ -82,6 +82,8 @@ Demo::Demo(DemoOptions options) : options_(std::move(options)), folder_(options_
     }
     folder_ = pattern;
     remove_folder_ = true;
+    // As root the server runs as another user, who must be able to enter.
+    std::filesystem::permissions(folder_, std::filesystem::perms(0755));
   }
   folder_ = std::filesystem::absolute(folder_);
   make_folder(folder_, 0755);

@@ -381,7 +381,7 @@ BuiltMapping build_mapping(const Config& config, const std::vector<StoreSchema>&
 }
 
 std::vector<CatalogTable> overlay_dropped(std::vector<CatalogTable> catalog,
-                                          const std::vector<DroppedObject>& dropped) {
+                                          const std::vector<DroppedKey>& dropped) {
   for (const auto& object : dropped) {
     const auto table = std::find_if(catalog.begin(), catalog.end(), [&](const CatalogTable& there) {
       return there.schema == object.schema && there.name == object.table;

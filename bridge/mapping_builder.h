@@ -31,7 +31,7 @@ BuiltMapping build_mapping(const Config& config, const std::vector<StoreSchema>&
                            const std::vector<CatalogTable>& catalog);
 
 /// A constraint that an initial load took off for its duration.
-struct DroppedObject {
+struct DroppedKey {
   std::string schema, table;
   std::string name;
   std::string definition;  // pg_get_constraintdef()
@@ -41,7 +41,7 @@ struct DroppedObject {
 /// so that a load that was killed builds the same mapping when it resumes. Throws Error(kData) on a
 /// key definition it cannot read.
 std::vector<CatalogTable> overlay_dropped(std::vector<CatalogTable> catalog,
-                                          const std::vector<DroppedObject>& dropped);
+                                          const std::vector<DroppedKey>& dropped);
 
 /// One line per table, with its id and key: what must not change while capture is installed, since
 /// log entries name tables by id. A sidecar compares it with what it stored at install.

@@ -19,14 +19,14 @@ namespace {
 
 // Primary and foreign keys are off while an initial load is under way; what it remembered of them
 // completes the catalog's picture.
-std::vector<DroppedObject> read_dropped(Connection& connection, const std::string& bridge) {
+std::vector<DroppedKey> read_dropped(Connection& connection, const std::string& bridge) {
   if (!has_meta(connection)) return {};
   const Result found = connection.exec(
       "SELECT split_part(table_name, '.', 1), substr(table_name, strpos(table_name, '.') + 1), "
       "name, definition FROM switchback.dropped_object WHERE bridge = $1 AND NOT left_out "
       "AND sort IN ('primary_key', 'foreign_key') ORDER BY table_name, position",
       {bridge});
-  std::vector<DroppedObject> dropped;
+  std::vector<DroppedKey> dropped;
   for (int row = 0; row < found.rows(); ++row) {
     dropped.push_back(
         {found.string(row, 0), found.string(row, 1), found.string(row, 2), found.string(row, 3)});

@@ -236,7 +236,7 @@ TEST(MappingBuilder, AKilledLoadBuildsTheSameMapping) {
     table.primary_key.clear();
     table.foreign_keys.clear();
   }
-  const std::vector<DroppedObject> dropped = {
+  const std::vector<DroppedKey> dropped = {
       {"public", "users", "users_pkey", "PRIMARY KEY (id)"},
       {"public", "posts", "posts_pkey", "PRIMARY KEY (id)"},
       {"public", "likes", "likes_pkey", "PRIMARY KEY (id)"},

@@ -4,6 +4,22 @@
 #include <thread>
 
 namespace switchback {
+namespace {
+
+constexpr std::chrono::microseconds kBetweenTries{500};
+constexpr int kTriesByDefault = 4000;
+
+int wait_a_little(void*, int tries) {
+  if (tries >= kTriesByDefault) return 0;
+  std::this_thread::sleep_for(kBetweenTries);
+  return 1;
+}
+
+}  // namespace
+
+void wait_by_default(sqlite3* database) {
+  sqlite3_busy_handler(database, wait_a_little, nullptr);
+}
 
 BusyWait::BusyWait(sqlite3* database, Deadline deadline)
     : database_(database), deadline_(deadline) {
@@ -11,12 +27,12 @@ BusyWait::BusyWait(sqlite3* database, Deadline deadline)
 }
 
 BusyWait::~BusyWait() {
-  sqlite3_busy_handler(database_, nullptr, nullptr);
+  wait_by_default(database_);
 }
 
 int BusyWait::wait(void* self, int) {
   if (static_cast<BusyWait*>(self)->deadline_.passed()) return 0;
-  std::this_thread::sleep_for(std::chrono::microseconds(500));
+  std::this_thread::sleep_for(kBetweenTries);
   return 1;
 }
 

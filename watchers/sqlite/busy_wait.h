@@ -24,4 +24,8 @@ class BusyWait {
   Deadline deadline_;
 };
 
+/// What a connection does outside of any BusyWait: the same for two seconds, so that no question of
+/// ours fails because the application was just committing.
+void wait_by_default(sqlite3* database);
+
 }  // namespace switchback

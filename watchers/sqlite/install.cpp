@@ -309,11 +309,15 @@ std::string SqliteInstall::removal_script() {
       " < remove-old.sql\n"
       "-- Running it again does no harm.\n"
       "BEGIN IMMEDIATE;\n";
-  SQLite::Database database = open_database(path_, SqliteUse::kRead);
   std::set<std::string> names;
-  for (const auto& trigger : present_triggers(database)) names.insert(trigger.name);
-  for (const auto& trigger : expected_capture(database, *mapping_, store_)) {
-    names.insert(trigger.name);
+  try {
+    SQLite::Database database = open_database(path_, SqliteUse::kRead);
+    for (const auto& trigger : present_triggers(database)) names.insert(trigger.name);
+    for (const auto& trigger : expected_capture(database, *mapping_, store_)) {
+      names.insert(trigger.name);
+    }
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path_);
   }
   for (const TableMap& map : mapping_->tables) {
     if (!is_mapped(map, store_)) continue;

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include "state/base/error.h"
+#include "watchers/sqlite/busy_wait.h"
 
 namespace switchback {
 
@@ -69,6 +70,7 @@ SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use)
   try {
     // A reader opens read-write too: in WAL mode it must be able to make the -shm file.
     SQLite::Database database(path.string(), SQLite::OPEN_READWRITE);
+    wait_by_default(database.getHandle());
     database.exec("PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY;");
     if (use == SqliteUse::kRead) database.exec("PRAGMA query_only = ON;");
     if (use == SqliteUse::kWrite) pin_writer(database);
