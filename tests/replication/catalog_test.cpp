@@ -13,7 +13,8 @@ using ::testing::ElementsAre;
 constexpr const char* kSchema = R"(
 CREATE SCHEMA switchback;
 CREATE TABLE switchback.group_state (a int PRIMARY KEY);
-CREATE FUNCTION switchback.refuse_write() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE FUNCTION switchback.refuse_write() RETURNS trigger LANGUAGE plpgsql
+  AS 'BEGIN RETURN NEW; END';
 CREATE SCHEMA "Od d";
 CREATE DOMAIN public.short AS varchar(7) CHECK (value <> '');
 CREATE DOMAIN public.shorter AS public.short;
