@@ -21,8 +21,8 @@ void wait_by_default(sqlite3* database) {
   sqlite3_busy_handler(database, wait_a_little, nullptr);
 }
 
-BusyWait::BusyWait(sqlite3* database, Deadline deadline)
-    : database_(database), deadline_(deadline) {
+BusyWait::BusyWait(sqlite3* database, Deadline deadline, std::chrono::microseconds between)
+    : database_(database), deadline_(deadline), between_(between) {
   sqlite3_busy_handler(database_, &BusyWait::wait, this);
 }
 
@@ -31,8 +31,9 @@ BusyWait::~BusyWait() {
 }
 
 int BusyWait::wait(void* self, int) {
-  if (static_cast<BusyWait*>(self)->deadline_.passed()) return 0;
-  std::this_thread::sleep_for(kBetweenTries);
+  const BusyWait& wait = *static_cast<BusyWait*>(self);
+  if (wait.deadline_.passed()) return 0;
+  std::this_thread::sleep_for(wait.between_);
   return 1;
 }
 

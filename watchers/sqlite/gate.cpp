@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 // A COMMIT that waits for a reader keeps every new reader out, so this is also how long a flip may
 // hold up the application's reads.
 constexpr milliseconds kCommitPatience{20};
+constexpr std::chrono::microseconds kBetweenTries{50};
 // For calls that have no deadline of their own and meet only short locks.
 constexpr milliseconds kPatience{10'000};
 constexpr std::uint64_t kEnoughDiskBytes = std::uint64_t{16} << 20;
@@ -71,7 +72,7 @@ auto SqliteGate::guarded(Call&& call) {
 }
 
 bool SqliteGate::begin(const char* statement, Deadline deadline) {
-  const BusyWait wait(database_.getHandle(), deadline);
+  const BusyWait wait(database_.getHandle(), deadline, kBetweenTries);
   const int code = database_.tryExec(statement);
   if (code == SQLITE_BUSY) return false;
   if (code != SQLITE_OK) throw SQLite::Exception(database_.getHandle(), code);
