@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 
 // A pump this far behind would need longer to drain than any sensible pause.
 constexpr std::uint64_t kMostBacklog = 10'000;
+constexpr std::chrono::seconds kConnectWithin{5};
 
 microseconds since(Deadline::Clock::time_point start) {
   return std::chrono::duration_cast<microseconds>(Deadline::Clock::now() - start);
@@ -74,6 +75,8 @@ FlipOutcome Flip::run(const FlipRequest& request) {
                      command_for(request.to))});
     return outcome;
   }
+  // Right after a start or another flip the pump is only just connecting.
+  pump_.wait_flowing(Deadline::in(kConnectWithin));
   outcome.obstacles = look(request);
   if (!outcome.obstacles.empty() || request.dry_run) return outcome;
 

@@ -62,6 +62,13 @@ bool Pump::wait_applied(const Position& position, Deadline deadline) {
   return progress_.durable.reaches(position);
 }
 
+bool Pump::wait_flowing(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_until(lock, deadline.at(), [&] {
+    return progress_.state == PumpState::kFlowing || progress_.state == PumpState::kParked;
+  });
+}
+
 bool Pump::park(Deadline deadline) {
   std::unique_lock lock(mutex_);
   park_wanted_ = true;

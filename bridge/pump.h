@@ -77,6 +77,8 @@ class Pump {
   /// True once everything up to `position` is applied and durable on the target; false at the
   /// deadline, or as soon as the pump has stopped for good.
   bool wait_applied(const Position& position, Deadline deadline);
+  /// True once the pump flows (or is parked); false at the deadline.
+  bool wait_flowing(Deadline deadline);
   /// Waits until the pump stands between two batches with no transaction open on either side, and
   /// keeps it there until resume(). False at the deadline; then it flows on.
   bool park(Deadline deadline);

@@ -24,7 +24,7 @@ std::vector<DroppedKey> read_dropped(Connection& connection, const std::string& 
   const Result found = connection.exec(
       "SELECT split_part(table_name, '.', 1), substr(table_name, strpos(table_name, '.') + 1), "
       "name, definition FROM switchback.dropped_object WHERE bridge = $1 AND NOT left_out "
-      "AND sort IN ('primary_key', 'foreign_key') ORDER BY table_name, position",
+      "AND sort IN ('p', 'f') ORDER BY table_name, position",
       {bridge});
   std::vector<DroppedKey> dropped;
   for (int row = 0; row < found.rows(); ++row) {

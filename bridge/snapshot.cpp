@@ -19,6 +19,8 @@ using std::chrono::seconds;
 
 // How long one batch of the catch-up may take before it is looked at again.
 constexpr seconds kCatchUpLook{1};
+// A batch that is under way comes to its end first.
+constexpr seconds kParkWithin{600};
 
 LoadSetup setup_for(const Site& site, std::function<void(const LoadCount&)> progress) {
   return {.conninfo = site.config.conninfo,
@@ -118,6 +120,24 @@ bool catch_up(const Site& site, Pump& pump, std::stop_token stop) {
   return false;
 }
 
+// From standing keys to validated constraints, with the pump's help.
+void finish_load(const Site& site, InitialLoad& load, Pump& pump, Reporter& reporter,
+                 std::stop_token stop) {
+  if (load.step() == LoadStep::kCatchUp) {
+    reporter.begin(LoadStep::kCatchUp);
+    if (!catch_up(site, pump, stop)) return;
+    load.caught_up();
+  }
+  if (load.step() == LoadStep::kRest) {
+    reporter.begin(LoadStep::kRest);
+    // Nothing is applied meanwhile: a constraint is built over one consistent state.
+    if (!pump.park(Deadline::in(kParkWithin))) {
+      throw Error(ErrorKind::kBusy, Retry::kLater, "the pump does not come to rest");
+    }
+    load.build_rest(stop);
+  }
+}
+
 }  // namespace
 
 void backup_before_capture(const Site& site, const StateDir& state) {
@@ -149,21 +169,9 @@ void run_load(const Site& site, const std::function<std::shared_ptr<Pump>()>& st
     if (stop.stop_requested()) return;
     load.build_keys();
   }
-  const auto pump = start_pump();
-  if (load.step() == LoadStep::kCatchUp) {
-    reporter.begin(LoadStep::kCatchUp);
-    if (!catch_up(site, *pump, stop)) return;
-    load.caught_up();
-  }
-  if (load.step() == LoadStep::kRest) {
-    reporter.begin(LoadStep::kRest);
-    // Nothing is applied meanwhile: a constraint is built over one consistent state.
-    if (!pump->park(Deadline::in(seconds(600)))) {
-      throw Error(ErrorKind::kBusy, Retry::kLater, "the pump does not come to rest");
-    }
-    load.build_rest(stop);
-    pump->resume();
-  }
+  finish_load(site, load, *start_pump(), reporter, stop);
+  // A new pump, whose sink knows what building the constraints has put into quarantine.
+  if (!stop.stop_requested()) start_pump();
 }
 
 }  // namespace switchback

@@ -1,5 +1,5 @@
-// Fills a Status when no sidecar answers, from what both sides durably say. Stateless; each call opens
-// connections of its own. Called by `switchback status`.
+// Fills a Status when no sidecar answers, from what both sides durably say. Stateless; each call
+// opens connections of its own. Called by `switchback status`.
 #pragma once
 
 #include <vector>

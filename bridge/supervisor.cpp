@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bridge/certificate.h"
+#include "bridge/mapping_builder.h"
 #include "bridge/watchdog.h"
 #include "replication/meta.h"
 #include "state/base/durable_file.h"
@@ -156,8 +157,21 @@ void Supervisor::count_rows() {
   picture_.tables = std::move(tables);
 }
 
+// Log entries name tables by number: with another set of tables they would mean other rows.
+void Supervisor::require_same_tables() {
+  const std::string before = read_file(state_.file("tables"));
+  if (before.empty() || before == mapping_outline(*site_->mapping)) return;
+  if (!site_->old_side->plan_install().empty()) return;  // nothing is logged yet, or no longer
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              "the mapped tables or their keys are not the ones that capture was installed for",
+              {.object = state_.file("tables").string(),
+               .next = "restore the configuration and schema, or `switchback abandon` and begin "
+                       "anew"});
+}
+
 void Supervisor::install() {
   state_.probe();
+  require_same_tables();
   backup_before_capture(*site_, state_);
   // Before anything is put in place: how to take it off by hand, should this program be gone.
   replace_file(state_.file("remove-postgres.sql"), site_->postgres->removal_script(), 0600);
@@ -167,6 +181,7 @@ void Supervisor::install() {
   // The other side is fenced before the first change is captured.
   site_->postgres->install();
   site_->old_side->install();
+  replace_file(state_.file("tables"), mapping_outline(*site_->mapping), 0600);
   if (planned != 0) {
     audit_.append({"install", "sidecar", fmt::format("{{\"statements\":{}}}", planned)});
   }

@@ -66,6 +66,7 @@ class Supervisor {
  private:
   void bring_up(std::stop_token stop);
   void install();
+  void require_same_tables();
   void recover_flip();
   bool drain_decided(const FlipDecision& decision, Deadline deadline);
   void start_pump(Side to);

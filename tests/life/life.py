@@ -51,9 +51,10 @@ class Life:
         os.chmod(self.folder, 0o755)
         self.cluster = ThrowAwayCluster(extra=self.pg_extra)
         self.cluster.__enter__()
-        with psycopg2.connect(self.cluster.url) as admin:
-            admin.autocommit = True
-            admin.cursor().execute("CREATE DATABASE twitter")
+        admin = psycopg2.connect(self.cluster.url)
+        admin.autocommit = True
+        admin.cursor().execute("CREATE DATABASE twitter")
+        admin.close()
         self.url = self.cluster.database_url("twitter")
         self.make_store()
         return self
@@ -101,8 +102,8 @@ class Life:
                    "--synchronous", self.synchronous]
         for name, value in options.items():
             command += ["--" + name.replace("_", "-"), str(value)]
-        log = open(self.path("application.log"), "ab")
-        self.application = subprocess.Popen(command, stdout=log, stderr=log)
+        with open(self.path("application.log"), "ab") as log:
+            self.application = subprocess.Popen(command, stdout=log, stderr=log)
 
     def acknowledged(self):
         """Acknowledged writes so far."""
@@ -129,9 +130,9 @@ class Life:
                 "SWITCHBACK_FAILPOINT_LOG": self.path("failpoints.log"), **more}
 
     def start_sidecar(self, **environment):
-        log = open(self.path("sidecar.log"), "ab")
-        self.sidecar = subprocess.Popen([PROGRAM, "-c", self.path("switchback.toml"), "run"], stdout=log, stderr=log,
-                                        env=self.environment(**environment))
+        command = [PROGRAM, "-c", self.path("switchback.toml"), "run"]
+        with open(self.path("sidecar.log"), "ab") as log:
+            self.sidecar = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment(**environment))
 
     def run(self, *words, timeout=90, **environment):
         """Types a command; (exit code, standard output, standard error)."""

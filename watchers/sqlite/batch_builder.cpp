@@ -70,6 +70,8 @@ void BatchBuilder::start(const Position& applied) {
   history_ = log_.history();
   if (applied == Position{}) {
     mark_ = log_.install_entry();
+    // A side that holds nothing yet is owed a first boundary, even if nothing was ever written.
+    under_way_ = true;
     return;
   }
   if (applied.history != history_) {
