@@ -3,7 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
+#include <condition_variable>
+#include <mutex>
 #include <thread>
 
 #include "state/base/durable_file.h"
@@ -26,20 +27,22 @@ TEST_P(SqliteBackupTest, CopiesACommittedStateWhileSomebodyWrites) {
   target_.application()->exec(
       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)"
       "INSERT INTO person(id, name, doc) SELECT i, 'n' || i, hex(zeroblob(100)) FROM n");
-  std::atomic<bool> stop = false;
-  std::thread writer([&] {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::jthread writer([&](std::stop_token stop) {
     const auto application = target_.application();
     application->exec("PRAGMA synchronous = OFF");
-    while (!stop) {
+    std::unique_lock lock(mutex);
+    while (!stop.stop_requested()) {
       // Two rows that always say the same: a copy of half a transaction would show.
       application->exec(
           "BEGIN IMMEDIATE; UPDATE person SET flag = coalesce(flag, 0) + 1 WHERE id IN (1, 39999);"
           "COMMIT");
-      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      changed.wait_for(lock, stop, std::chrono::milliseconds(2), [] { return false; });
     }
   });
   const auto manifest = backup_sqlite(target_.path(), copy_);
-  stop = true;
+  writer.request_stop();
   writer.join();
 
   EXPECT_EQ(manifest.bytes, std::filesystem::file_size(copy_));

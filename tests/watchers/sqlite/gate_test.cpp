@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 
 #include <atomic>
 #include <chrono>
@@ -24,6 +25,42 @@ GateState open_at(Epoch epoch) {
 GateState closed_at(Epoch epoch) {
   return {GateState::Door::kClosed, epoch};
 }
+
+/// An application's write that says when it waits for the lock, and how it ended.
+class WaitingWriter {
+ public:
+  WaitingWriter(const TargetFixture& target, const std::string& sql)
+      : thread_([this, &target, sql] { write(target, sql); }) {}
+
+  void until_it_waits() const { waiting_.wait(false); }
+  const std::string& answer() {
+    thread_.join();
+    return answer_;
+  }
+
+ private:
+  void write(const TargetFixture& target, const std::string& sql) {
+    const auto application = target.application();
+    sqlite3_busy_handler(application->getHandle(), &WaitingWriter::on_busy, this);
+    try {
+      application->exec(sql);
+      answer_ = "not refused";
+    } catch (const SQLite::Exception& error) {
+      answer_ = error.what();
+    }
+  }
+  static int on_busy(void* self, int) {
+    auto& waiting = static_cast<WaitingWriter*>(self)->waiting_;
+    waiting = true;
+    waiting.notify_all();
+    std::this_thread::yield();
+    return 1;
+  }
+
+  std::atomic<bool> waiting_ = false;
+  std::string answer_;
+  std::jthread thread_;
+};
 
 class SqliteGateTest : public ::testing::TestWithParam<std::string> {
  protected:
@@ -91,35 +128,20 @@ TEST_P(SqliteGateTest, BridgePassesItsOwnFence) {
 TEST_P(SqliteGateTest, WaitingWriterIsRefusedOnceTheFenceIsDown) {
   const auto gate = target_.gate();
   ASSERT_TRUE(gate->lock(Deadline::in(seconds(5))));
-  std::string answer;
-  std::atomic<bool> started = false;
-  std::thread writer([&] {
-    const auto application = target_.application();
-    SQLite::Statement insert(*application, "INSERT INTO person(name) VALUES ('late')");
-    started = true;
-    try {
-      insert.exec();
-      answer = "not refused";
-    } catch (const SQLite::Exception& error) {
-      answer = error.what();
-    }
-  });
-  while (!started) std::this_thread::yield();
-  std::this_thread::sleep_for(milliseconds(50));  // into its busy timeout, most likely
+  WaitingWriter writer(target_, "INSERT INTO person(name) VALUES ('late')");
+  writer.until_it_waits();
   EXPECT_TRUE(gate->close(2, Deadline::in(seconds(5))));
-  writer.join();
-  EXPECT_THAT(answer, HasSubstr("switchback: writes to person go to"));
+  EXPECT_THAT(writer.answer(), HasSubstr("switchback: writes to person go to"));
 }
 
 TEST_P(SqliteGateTest, WaitingWriterGoesOnAfterUnlock) {
   const auto before = target_.ask("SELECT group_concat(sql) FROM sqlite_schema");
   const auto gate = target_.gate();
   ASSERT_TRUE(gate->lock(Deadline::in(seconds(5))));
-  std::thread writer(
-      [&] { target_.application()->exec("INSERT INTO person(name) VALUES ('waited')"); });
-  std::this_thread::sleep_for(milliseconds(20));
+  WaitingWriter writer(target_, "INSERT INTO person(name) VALUES ('waited')");
+  writer.until_it_waits();
   gate->unlock();
-  writer.join();
+  EXPECT_EQ(writer.answer(), "not refused");
   EXPECT_EQ(target_.ask("SELECT name FROM person"), "waited");
   EXPECT_EQ(target_.ask("SELECT group_concat(sql) FROM sqlite_schema"), before);
   EXPECT_EQ(inspect(), open_at(1));
