@@ -21,10 +21,15 @@ namespace {
 // completes the catalog's picture.
 std::vector<DroppedKey> read_dropped(Connection& connection, const std::string& bridge) {
   if (!has_meta(connection)) return {};
+  // The load keeps the whole statement that makes a key again; what follows its name is the
+  // constraint's own definition, before whatever else the statement restores.
   const Result found = connection.exec(
-      "SELECT split_part(table_name, '.', 1), substr(table_name, strpos(table_name, '.') + 1), "
-      "name, definition FROM switchback.dropped_object WHERE bridge = $1 AND NOT left_out "
-      "AND sort IN ('p', 'f') ORDER BY table_name, position",
+      "SELECT (parse_ident(table_name))[1], (parse_ident(table_name))[2], name, "
+      "split_part(split_part(substr(definition, 1 + length(format("
+      "'ALTER TABLE ONLY %s ADD CONSTRAINT %I ', table_name, name))), '; ALTER TABLE ', 1), "
+      "'; COMMENT ON ', 1) "
+      "FROM switchback.dropped_object WHERE bridge = $1 AND NOT left_out AND sort IN ('p', 'f') "
+      "ORDER BY table_name, position",
       {bridge});
   std::vector<DroppedKey> dropped;
   for (int row = 0; row < found.rows(); ++row) {
@@ -39,7 +44,8 @@ std::vector<CatalogTable> read_postgres(const Config& config, SchemaUse use) {
   const std::string schema = config.schema ? read_file(*config.schema) : std::string();
   if (use == SchemaUse::kTry) connection.exec("BEGIN");
   if (!schema.empty()) apply_schema(connection, schema, config.schema->string());
-  auto catalog = overlay_dropped(read_catalog(connection), read_dropped(connection, config.bridge));
+  auto catalog = read_catalog(connection);
+  catalog = overlay_dropped(std::move(catalog), read_dropped(connection, config.bridge));
   if (use == SchemaUse::kTry) connection.exec("ROLLBACK");
   return catalog;
 }
