@@ -53,7 +53,7 @@ class WriteGate {
   /// Every write this side ever accepted is at or before the returned position. While locked.
   virtual Position mark() = 0;
 
-  /// Automatic keys handed out so far. While locked.
+  /// Automatic keys handed out so far. While locked, or (for recovery) while closed.
   virtual std::vector<Counter> counters() = 0;
 
   /// Does everything of open() but its COMMIT, which then cannot fail for want of a lock. False:

@@ -418,6 +418,13 @@ TEST_P(Conformance, CloseAndOpenAreIdempotent) {
   EXPECT_TRUE(harness_->put_parent(1, "x"));
 }
 
+TEST_P(Conformance, AClosedGateTellsItsCountersToWhoeverFinishesAFlip) {
+  make_primary();
+  ASSERT_TRUE(harness_->put_parent(41, "x"));
+  close_gate(5);
+  EXPECT_NO_THROW(endpoint_->make_gate("all")->counters());
+}
+
 TEST_P(Conformance, APreparedOpeningThatIsGivenUpChangesNothing) {
   make_secondary();
   const auto gate = endpoint_->make_gate("all");

@@ -19,6 +19,9 @@ from life import PROGRAM, Life, wait_until  # noqa: E402
 STARTING = ("sqlite.install.", "sqlite.backup.", "pg.schema.", "pg.install.", "load.", "file.", "state.", "run_dir.",
             "audit.")
 ENDING = ("sqlite.remove.", "pg.remove.")
+# Points that need more than a short life: a log worth pruning (minutes of quiet), a -wal of 32 MiB. The tests of
+# watchers/sqlite go there with smaller limits; here they are armed too, and may pass unhit.
+FAR = ("sqlite.prune.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_sync.")
 
 
 def registry():
@@ -91,6 +94,8 @@ class CrashTest(unittest.TestCase):
                         break
                     there = "cutover" if life.group().get("primary") == "old" else "rollback"
                     life.run(there, "--yes", "--json")
+                    if life.sidecar.poll() is not None:
+                        break  # both sides may refuse writes until somebody finishes the flip
                     life.let_it_write(5)
                 if life.sidecar.poll() is not None:
                     self.survive(life, point, action)
@@ -122,7 +127,8 @@ class Crash(CrashTest):
         self.play_start("crash", reached)
         self.play_flips("crash", reached, "delete")
         self.play_flips("crash", reached, "wal")
-        self.assertEqual(sorted(set(POINTS) - reached), [], "points that no run reached")
+        missed = [point for point in POINTS if point not in reached and not point.startswith(FAR)]
+        self.assertEqual(missed, [], "points that no run reached")
 
 
 @unittest.skipUnless(POINTS, "failpoints exist in test builds only")
