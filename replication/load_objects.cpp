@@ -27,7 +27,8 @@ SELECT c.conrelid::regclass::text, c.contype::text, c.conname::text,
        || coalesce(format('; COMMENT ON CONSTRAINT %I ON %s IS ', c.conname, c.conrelid::regclass)
                    || quote_literal(obj_description(c.oid, 'pg_constraint')), ''),
        pg_get_expr(c.conbin, c.conrelid),
-       (SELECT array_agg(a.attname::text ORDER BY k.n) FROM unnest(c.conkey) WITH ORDINALITY k(num, n)
+       (SELECT array_agg(a.attname::text ORDER BY k.n)
+          FROM unnest(c.conkey) WITH ORDINALITY k(num, n)
           JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.num)::text,
        CASE c.contype WHEN 'p' THEN 0 WHEN 'u' THEN 2 WHEN 'x' THEN 3 WHEN 'c' THEN 20 ELSE 30 END,
        CASE WHEN c.contype = 'p' AND r.relreplident = 'd'

@@ -1,4 +1,5 @@
-// PostgreSQL as an endpoint.
+// PostgreSQL as an endpoint: made by the program for every command that touches it. Opens nothing
+// by itself; each part connects as it is used.
 #pragma once
 
 #include <filesystem>

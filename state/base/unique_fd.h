@@ -1,4 +1,5 @@
-// Owner of one file descriptor.
+// Owner of one file descriptor: closed when it goes. Never for a store's own SQLite files, whose
+// locks a close would drop.
 #pragma once
 
 #include <unistd.h>

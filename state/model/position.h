@@ -1,4 +1,5 @@
-// Where in a source we are, and in which history.
+// Where in a source we are, and in which history. Travels from a source through the pump into the
+// target's own checkpoint, and back at the next start.
 #pragma once
 
 #include <cstdint>

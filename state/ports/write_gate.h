@@ -60,8 +60,9 @@ class WriteGate {
   /// could not in time, and nothing has changed.
   virtual bool prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) = 0;
 
-  /// While locked: fences this side durably at `epoch`. Idempotent. False: not closed and nothing has
-  /// changed, but the lock may be gone as well (SQLite beside an open reader): unlock(), start over.
+  /// While locked: fences this side durably at `epoch`. Idempotent. False: not closed and nothing
+  /// has changed, but the lock may be gone as well (SQLite beside an open reader): unlock(), start
+  /// over.
   virtual bool close(Epoch epoch, Deadline deadline) = 0;
 
   /// Unfences this side durably at `epoch`: the COMMIT of prepare(), or the whole. Idempotent;

@@ -1,4 +1,4 @@
-// The harnesses of the endpoints there are.
+// The harnesses of the endpoints there are. A new kind of store adds its own here.
 #pragma once
 
 #include <utility>

@@ -1,4 +1,5 @@
 // Hand-made messages of logical replication, for the tests of the decoder and the assembler.
+// One thread.
 #pragma once
 
 #include <optional>

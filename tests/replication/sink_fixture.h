@@ -1,5 +1,6 @@
 // A database with the given schema, mapped by the catalog and installed as a bridge would, and a
 // way to write chunks whose cells are given in PostgreSQL's text form.
+// One thread.
 #pragma once
 
 #include <gtest/gtest.h>

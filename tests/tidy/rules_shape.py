@@ -15,7 +15,8 @@ BELOW = {
 # The floors within state/, the lowest first.
 FLOORS = ["base", "model", "ports", "ledger"]
 MAX_LINES = 500
-MAX_COLUMNS = {"cpp": 100, "script": 130}
+# Tests hold SQL and JSON as one literal a line, which breaking would only make harder to compare.
+MAX_COLUMNS = {"cpp": 100, "script": 130, "test": 120}
 
 
 def kind(source):
@@ -35,9 +36,10 @@ def size(source, _):
     count = len(source.text.splitlines())
     if count > MAX_LINES:
         yield 1, f"{count} lines; {MAX_LINES} is the limit: split by responsibility"
+    limit = MAX_COLUMNS["test" if which == "cpp" and source.path.startswith("tests/") else which]
     for number, line in enumerate(source.lines, 1):
-        if len(line) > MAX_COLUMNS[which]:
-            yield number, f"{len(line)} columns; {MAX_COLUMNS[which]} is the limit"
+        if len(line) > limit:
+            yield number, f"{len(line)} columns; {limit} is the limit"
 
 
 def include(source, tree):

@@ -1,4 +1,5 @@
-// The names of what the bridge adds to a SQLite database, and how its connections are opened.
+// The names of what the bridge adds to a SQLite database, and how its connections are opened. Used
+// by every other file of this folder; stateless.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>

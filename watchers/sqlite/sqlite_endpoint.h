@@ -1,4 +1,5 @@
-// A SQLite database as an endpoint.
+// A SQLite database as an endpoint: made by the program for every command that touches it. Opens
+// nothing by itself; each part opens a connection of its own.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,6 @@
 // A SQLite database with the test tables and capture installed, in either journal mode, for the
 // tests of the forward path out of SQLite.
+// One thread.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
