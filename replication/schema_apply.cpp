@@ -91,7 +91,7 @@ bool exists_already(const Error& error) {
 }
 
 bool transaction_command(const std::vector<std::string>& words) {
-  const std::string_view first = words.empty() ? "" : words.front();
+  const std::string first = words.empty() ? std::string() : words.front();
   return first == "begin" || first == "commit" || first == "rollback" || first == "end" ||
          first == "start";
 }

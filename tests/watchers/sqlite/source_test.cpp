@@ -39,6 +39,11 @@ class SourceTest : public ::testing::TestWithParam<const char*> {
                                  std::move(limits));
     source_->start(applied);
   }
+  /// A source that starts from nothing owes a first boundary, also of an untouched store.
+  void start_settled() {
+    start();
+    expect_batch(0);
+  }
   void SetUp() override { use(test_mapping(), kTestSqliteSchema); }
 
   void exec(const std::string& sql) { store_->exec(sql); }
@@ -77,7 +82,7 @@ class SourceTest : public ::testing::TestWithParam<const char*> {
 };
 
 TEST_P(SourceTest, InsertUpdateDeleteArrive) {
-  start();
+  start_settled();
   EXPECT_EQ(pull(milliseconds(0)), Pull::kIdle);
   exec("INSERT INTO parent(id, name) VALUES (1, 'one'), (2, 'two')");
   expect_batch(2);
@@ -330,7 +335,7 @@ TEST_P(SourceTest, AReplacedFileIsNoticed) {
 }
 
 TEST_P(SourceTest, WakeEndsAPullAtOnce) {
-  start();
+  start_settled();
   source_->wake();
   auto began = Deadline::Clock::now();
   EXPECT_EQ(pull(milliseconds(10'000)), Pull::kIdle);
@@ -346,7 +351,7 @@ TEST_P(SourceTest, WakeEndsAPullAtOnce) {
 // The event of a commit with synchronous=FULL comes before the commit is visible; waiting for the
 // slow poll would take up to a second.
 TEST_P(SourceTest, ACommitIsSeenWithinMillisecondsWhateverItsSync) {
-  start();
+  start_settled();
   store_->exec("PRAGMA synchronous = FULL");
   std::vector<milliseconds> waits;
   for (int i = 0; i < 20; ++i) {
