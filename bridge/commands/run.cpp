@@ -8,20 +8,33 @@
 #include "bridge/sidecar.h"
 #include "bridge/signals.h"
 #include "bridge/site.h"
+#include "replication/install.h"
+#include "replication/schema_file.h"
+#include "state/base/durable_file.h"
 
 namespace switchback {
 namespace {
 
+void print(const std::vector<std::string>& statements) {
+  for (const auto& statement : statements) fmt::print("{};\n", statement);
+}
+
+// Everything is really run in PostgreSQL, inside a transaction that is rolled back: what the bridge
+// installs can be told only where the tables exist.
 ExitCode dry_run(const Config& config) {
   const Site site = open_site(config, SchemaUse::kTry);
   for (const auto& warning : site.warnings) fmt::print("-- {}\n", warning);
+  Connection connection = connect(config, "dry run");
+  connection.exec("BEGIN");
   if (config.schema) {
     fmt::print("-- PostgreSQL, what is missing of {}\n", config.schema->string());
+    print(apply_schema(connection, read_file(*config.schema), config.schema->string()));
   }
   fmt::print("-- PostgreSQL\n");
-  for (const auto& statement : site.postgres->plan_install()) fmt::print("{};\n", statement);
+  print(plan_postgres_install(connection, *site.mapping, site.store().name));
+  connection.exec("ROLLBACK");
   fmt::print("-- SQLite: {}\n", site.store().sqlite.string());
-  for (const auto& statement : site.old_side->plan_install()) fmt::print("{};\n", statement);
+  print(site.old_side->plan_install());
   fmt::print("-- then: an initial load of {} tables, and every change as it comes\n",
              site.mapping->parents_first().size());
   return ExitCode::kDone;
