@@ -23,7 +23,8 @@ SideStatus side_status(const Config& config, const Picture& picture, Side side) 
   status.side = side;
   // A URL may hold a password, so PostgreSQL is named by what it is, never by how it is reached.
   status.where = side == Side::kOld ? config.stores.front().sqlite.string() : "PostgreSQL";
-  status.up = picture.pump.state == PumpState::kFlowing || picture.pump.state == PumpState::kParked;
+  // Down is what an error said; a pump that is only just connecting has none.
+  status.up = true;
   const auto& error = picture.error ? picture.error : picture.pump.error;
   if (error && (error->detail().object == "PostgreSQL") == (side == Side::kPostgres)) {
     status.error = error->what();
