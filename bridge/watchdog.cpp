@@ -18,6 +18,11 @@ namespace {
 // leaves by _exit: closing inherited descriptors in a child drops none of the parent's SQLite locks
 // (POSIX locks belong to the process that took them).
 [[noreturn]] void guard(int lifeline, pid_t parent, int milliseconds) {
+  // Keep nothing of the parent's but the lifeline: its lock on the state directory above all, which
+  // would outlive it here for a moment and turn its successor away.
+  const auto kept = static_cast<unsigned>(lifeline);
+  if (kept > 0) ::close_range(0, kept - 1, 0);
+  ::close_range(kept + 1, ~0U, 0);
   pollfd wait{lifeline, POLLIN, 0};
   int ready = 0;
   do {

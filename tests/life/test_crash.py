@@ -94,9 +94,12 @@ class CrashTest(unittest.TestCase):
                         break
                     there = "cutover" if life.group().get("primary") == "old" else "rollback"
                     life.run(there, "--yes", "--json")
+                    # After a death both sides may refuse writes until somebody finishes the flip.
+                    target = life.acknowledged() + 5
+                    wait_until(lambda: life.sidecar.poll() is not None or life.acknowledged() >= target,
+                               f"{point}: dead, or writes go on", 60, 0.05)
                     if life.sidecar.poll() is not None:
-                        break  # both sides may refuse writes until somebody finishes the flip
-                    life.let_it_write(5)
+                        break
                 if life.sidecar.poll() is not None:
                     self.survive(life, point, action)
                     self.finish(life)
