@@ -1,0 +1,50 @@
+// Reads a file of a store as one state of it. An application may be in the middle of a write at any
+// moment, so a read counts only if size, mtime, ctime (in nanoseconds) and inode are the same
+// before and after. Symbolic links are never followed, neither as the file nor as a folder below
+// the root. Used by scan, reader and sink. Stateless.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "state/base/unique_fd.h"
+
+namespace switchback {
+
+/// What stat(2) says of a file, to the nanosecond.
+struct FileStamp {
+  std::uint64_t device = 0, inode = 0;
+  std::int64_t size = 0;
+  std::int64_t mtime_ns = 0, ctime_ns = 0;
+  mode_t mode = 0;
+  friend bool operator==(const FileStamp&, const FileStamp&) = default;
+};
+
+struct FileBytes {
+  std::string bytes;
+  FileStamp stamp;
+};
+
+enum class ReadOutcome : std::uint8_t {
+  kRead,
+  kAbsent,    // there is none
+  kUnstable,  // it changed while it was read: try again
+  kRefused,   // a symbolic link, a folder, a device
+};
+
+struct ReadResult {
+  ReadOutcome outcome = ReadOutcome::kAbsent;
+  FileBytes file;  // kRead
+};
+
+/// `path` is below `root`. Throws Error(kDisk) on what is neither absent nor refused.
+ReadResult read_store_file(const std::filesystem::path& root, std::string_view path);
+/// The stamp alone; nullopt if there is no regular file.
+std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path);
+
+}  // namespace switchback
