@@ -1,0 +1,44 @@
+"""Makes a failing history shorter while it still fails in the same way: leaves out runs of steps, then lines of steps,
+within a time limit."""
+import copy
+import os
+import time
+
+from play import play
+
+LIMIT_S = float(os.environ.get("SWITCHBACK_SHRINK_SECONDS", "90"))
+
+
+def shrink(cluster, script, kind, play_one=play):
+    """The shortest script found."""
+    end = time.monotonic() + LIMIT_S
+
+    def fails(steps):
+        if time.monotonic() > end:
+            return False
+        failed = play_one(cluster, {**script, "steps": steps})
+        return failed is not None and failed.kind == kind
+
+    steps = _fewer(copy.deepcopy(script["steps"]), fails, end)
+    for at, step in enumerate(steps):
+        if step[0] in ("sqlite", "postgres") and len(step[-1]) > 1:
+            def fails_with(lines, at=at, step=step):
+                return fails(steps[:at] + [step[:-1] + [lines]] + steps[at + 1:])
+            steps[at] = step[:-1] + [_fewer(step[-1], fails_with, end)]
+    return {**script, "steps": _fewer(steps, fails, end)}
+
+
+def _fewer(items, fails, end):
+    """Leaves out halves, quarters, … single items while what is left still fails."""
+    size = max(1, len(items) // 2)
+    while True:
+        at, left_out = 0, False
+        while at < len(items) and time.monotonic() < end:
+            shorter = items[:at] + items[at + size:]
+            if shorter != items and fails(shorter):
+                items, left_out = shorter, True
+            else:
+                at += size
+        if size == 1 and not left_out or time.monotonic() >= end:
+            return items
+        size = max(1, size // 2)

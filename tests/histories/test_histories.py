@@ -1,0 +1,45 @@
+"""Random histories: `SWITCHBACK_HISTORIES` of them (100), from SWITCHBACK_SEED or the time. Prints every seed that fails
+with the shortest script that still fails, and tests/histories/found keeps those that were mended.
+
+One history by hand: SWITCHBACK=build/dev/bridge/switchback SWITCHBACK_SEED=… SWITCHBACK_HISTORIES=1 python3 test_histories.py
+"""
+import json
+import os
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import history  # noqa: E402
+import shrink  # noqa: E402
+from play import PROGRAM, history_cluster, play  # noqa: E402
+
+
+@unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
+class Histories(unittest.TestCase):
+    """All seeds are played; the first failures are shrunk."""
+
+    def test_histories(self):
+        count = int(os.environ.get("SWITCHBACK_HISTORIES", "100"))
+        first = int(os.environ.get("SWITCHBACK_SEED") or time.time_ns() // 1000 % 10**12)
+        print(f"{count} histories from seed {first}", flush=True)
+        failures, since = [], time.monotonic()
+        with history_cluster() as cluster:
+            for seed in range(first, first + count):
+                began = time.monotonic()
+                script = history.make(seed)
+                failed = play(cluster, script)
+                if os.environ.get("SWITCHBACK_HISTORY_TIMES"):
+                    print(f"seed {seed}: {time.monotonic() - began:.1f} s, {len(script['steps'])} steps", flush=True)
+                if failed:
+                    failures.append(seed)
+                    print(f"seed {seed}: {failed}", flush=True)
+                    if len(failures) <= int(os.environ.get("SWITCHBACK_SHRINKS", "2")):
+                        short = shrink.shrink(cluster, script, failed.kind)
+                        print(f"seed {seed}, shrunk:\n{json.dumps(short, indent=1, ensure_ascii=False)}", flush=True)
+        print(f"{count} histories in {time.monotonic() - since:.0f} s, {len(failures)} failed: {failures}", flush=True)
+        self.assertEqual(failures, [])
+
+
+if __name__ == "__main__":
+    unittest.main()
