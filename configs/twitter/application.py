@@ -1,44 +1,24 @@
 #!/usr/bin/python3
-"""The twitter system's application, reduced to the part a bridge can hurt: its writes.
+"""The twitter system's application: what it writes, and how it spells it in SQLite.
 
-One process, both adapters: it writes to whichever side is primary, says in a journal what it was about to do and what
-it knows became of it, and when a write is refused runs the whole unit of work again on the side that took over.
 Deleting users and swapping unique values are left out; one such process writes at a time.
-
-The journal is JSON lines. A unit of work has a number `seq`, found again in the values it writes:
-  {"seq", "op", "state": "intent", "writes": [W, ...], "t_ns", "wall"}        written before the first attempt
-  {"seq", "state": "ack" | "failed" | "unknown", "side", "made": {I: id}, "t_ns", "wall"}     at most one per unit
-  {"seq", "state": "error", "side", "kind", "message", ...}                   an attempt that came to nothing
-  {"state": "start" | "base" | "switch" | "stop", ...}                        base: a counter as found at the start
-W is {"do": "put", "table", "key", "values"} (every column not in values gets its default), "update" (only these columns),
-"delete", "add" (read-modify-write: "column", "delta") or "append" (the database makes the key; `made` has it, by the
-write's index). Intents reach the file before the attempt; outcomes are written and fsynced by a thread of their own,
-so an ack in the file is on the disk, and an intent without outcome is a unit whose fate nobody was told.
 """
-import argparse
 import json
 import os
-import random
-import signal
-import sqlite3
 import sys
 import time
 from datetime import datetime, timezone
 
-import psycopg2
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+from client import System, main  # noqa: E402  (the shared folder is found beside this one)
+from client_postgres import PostgresStore  # noqa: E402
+from client_sqlite import SqliteStore, add_options  # noqa: E402
+from client_units import write  # noqa: E402
 
-from application_parts import Journal, Primary, Report
-from application_stores import Lost, PostgresStore, Refused, Retry, SqliteStore
-
-RETRY_LIMIT_S = 20.0
-POLL_S = 0.001
-CONNECT_AGAIN_S = 0.020     # a server that is down is not asked a thousand times a second
-REFUSED_AGAIN_S = 0.010     # `primary` is a hint: look at the fence again even if the hint has not changed
-
-
-def write(do, table, key, **more):
-    """One write of a unit, in the journal's own form."""
-    return {"do": do, "table": table, "key": key, **more}
+KEYS = {"users": "id", "tweets": "id", "personality_analysis": "id", "funnel_progress": "user_id",
+        "funnel_completion": "user_id", "referral_codes": "code", "referral_usage_log": "id",
+        "referral_tracking": "id"}
+DEFAULTED = {"tweets": "created_in_db"}       # left to the database, which a REPLACE resets
 
 
 class Work:
@@ -47,7 +27,8 @@ class Work:
     def __init__(self, rng, found):
         self.rng = rng
         self.users, self.tweets = found["users"], found["tweets"]
-        self.codes, self.hot = found["codes"], found["funnel"][:5]
+        self.codes = [key for _, key, _ in found["counters"]]
+        self.hot = found["funnel"][:5]
         self.funnel = found["funnel"][5:] or found["funnel"]
         self.born = int(time.time())
         units = [(34, self.tweet), (10, self.tweet_again), (6, self.tweet_edit), (7, self.tweet_delete),
@@ -62,7 +43,7 @@ class Work:
         maker = self.rng.choices(self.makers, self.weights)[0]
         return maker.__name__, maker(seq, datetime.now(timezone.utc).replace(microsecond=0))
 
-    def learn(self, op, writes, outcome):
+    def learn(self, op, writes, outcome, _made):
         """Own what certainly exists; after an unknown outcome leave the key alone for ever."""
         for item in writes:
             if item["table"] != "tweets":
@@ -166,144 +147,34 @@ class Work:
                               "analyzed_at": now})]
 
 
-class Application:
-    """Runs units of work on the primary side until told to stop."""
-
-    def __init__(self, args):
-        self.args = args
-        self.rng = random.Random(args.seed)
-        self.primary = Primary(args.primary)
-        self.journal = Journal(args.journal)
-        self.report = Report()
-        self.stores = {"old": SqliteStore(args.sqlite, args.busy_timeout_ms, args.synchronous),
-                       "postgres": PostgresStore(args.postgres)}
-        self.side = None
-        self.stopping = False
-
-    def run(self):
-        """The whole life; returns the exit code."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: setattr(self, "stopping", True))
-        seq = self.journal.start()
-        try:
-            work = Work(self.rng, self._find_keys())
-            self._loop(work, seq)
-        finally:
-            for store in self.stores.values():
-                store.close()
-            self.journal.note({"state": "stop"})
-            acked = self.journal.close()
-            self.report.write(self.args.report, acked)
-        return 0
-
-    def _find_keys(self):
-        """Take keys of existing rows from the primary; retried, since a flip may be under way at the start."""
-        deadline = time.monotonic() + RETRY_LIMIT_S
-        while True:
-            try:
-                self.side = self.primary.read()
-                found = self.stores[self.side].find_keys(self.rng)
-                break
-            except (sqlite3.Error, psycopg2.Error, Retry, Lost) as error:
-                if self.stopping or time.monotonic() > deadline:
-                    raise SystemExit(f"application.py: cannot read {self.side}: {error}") from error
-                time.sleep(0.05)
-        for code, count in found["codes"].items():
-            self.journal.note({"state": "base", "table": "referral_codes", "key": code, "column": "usage_count",
-                               "value": count})
-        found["codes"] = list(found["codes"])
-        return found
-
-    def _loop(self, work, seq):
-        """Paced by absolute times. A debt of more than a quarter second is forgiven, so that a pause is not
-        followed by a burst that would hide how long it was."""
-        step = 1.0 / self.args.rate if self.args.rate > 0 else 0.0
-        due = time.monotonic()
-        while not self.stopping:
-            seq += 1
-            op, writes = work.next(seq)
-            self.journal.intent(seq, op, writes)
-            work.learn(op, writes, self._perform(seq, writes))
-            due = max(due + step, time.monotonic() - 0.25)
-            delay = due - time.monotonic()
-            if step and delay > 0:
-                time.sleep(delay)
-
-    def _perform(self, seq, writes):
-        """One unit, until its outcome is known or cannot be; returns the outcome."""
-        deadline = time.monotonic() + RETRY_LIMIT_S
-        while True:
-            self._follow(self.primary.changed())
-            immediate = self.rng.random() < 0.9
-            try:
-                made = self.stores[self.side].run(writes, immediate)
-            except (Refused, Retry) as error:
-                self._error(seq, error.kind, error)
-                if self.stopping or time.monotonic() > deadline:
-                    return self._outcome(seq, "failed", {})
-                self._wait(error)
-            except Lost as error:       # the connection went away while COMMIT was under way
-                self._error(seq, error.kind, error)
-                return self._outcome(seq, "unknown", {})
-            except (sqlite3.Error, psycopg2.Error) as error:
-                self._error(seq, getattr(error, "pgcode", None) or type(error).__name__, error)
-                return self._outcome(seq, "failed", {})
-            else:
-                return self._outcome(seq, "ack", made)
-
-    def _wait(self, error):
-        """After a refusal: until `primary` says something new, or long enough to ask the fence again."""
-        if not isinstance(error, Refused):
-            time.sleep(CONNECT_AGAIN_S if error.kind == "connect" else POLL_S)
-            return
-        until = time.monotonic() + REFUSED_AGAIN_S
-        side = self.primary.read()
-        while side == self.side and time.monotonic() < until:
-            time.sleep(POLL_S)
-            side = self.primary.changed()
-        self._follow(side)
-
-    def _follow(self, side):
-        if side != self.side:
-            self.report.switched(self.side, side, time.monotonic_ns())
-            self.journal.note({"state": "switch", "from": self.side, "to": side, "epoch": self.primary.epoch})
-            self.side = side
-
-    def _error(self, seq, kind, error):
-        self.report.error(self.side, kind)
-        self.journal.note({"seq": seq, "state": "error", "side": self.side, "kind": kind,
-                           "message": str(error).strip()[:300]})
-
-    def _outcome(self, seq, state, made):
-        now = time.monotonic_ns()
-        if state == "ack":
-            self.report.acked(now)
-        elif state == "unknown":
-            self.report.unknown += 1
-        else:
-            self.report.failed += 1
-        self.journal.outcome({"seq": seq, "state": state, "side": self.side, "made": made, "t_ns": now})
-        return state
+def spell(table, column, value):
+    """Text for JSON and dates, 0/1 for booleans. A tweet's date has two spellings: the old code path is still there,
+    so the second decides which one a row gets."""
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if not isinstance(value, datetime):
+        return value
+    if (table, column) != ("tweets", "created_at"):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    return value.strftime("%Y-%m-%dT%H:%M:%S.000Z" if value.second % 3 == 0 else "%a %b %d %H:%M:%S +0000 %Y")
 
 
-def arguments():
-    """The command line."""
-    parser = argparse.ArgumentParser(description="Write to the twitter system on whichever side is primary.",
-                                     epilog="example: application.py --sqlite twitter.db --postgres "
-                                            "postgresql:///app --primary switchback.run/primary --journal j.jsonl")
-    parser.add_argument("--sqlite", required=True)
-    parser.add_argument("--postgres", default="", help="libpq URL; empty: libpq's own variables")
-    parser.add_argument("--primary", required=True, help="the run folder's file; missing means old")
-    parser.add_argument("--journal", required=True, help="appended to")
-    parser.add_argument("--rate", type=float, default=200, help="committed writes per second; 0: no limit")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--busy-timeout-ms", type=int, default=5000)
-    parser.add_argument("--synchronous", choices=["OFF", "NORMAL", "FULL", "EXTRA"], default="FULL")
-    parser.add_argument("--report", help="JSON summary written at the end")
-    return parser.parse_args()
+def find(fetch, rng):
+    """Existing rows to work on, by the same statements on both sides; the tweets come from all over the table."""
+    tweets = {}
+    low, high = fetch("SELECT min(id), max(id) FROM tweets")[0]
+    for _ in range(400 if low else 0):
+        start = str(rng.randrange(int(low), int(high) + 1)).rjust(len(low), "0")
+        tweets.update((row[0], None) for row in fetch("SELECT id FROM tweets WHERE id >= ? ORDER BY id LIMIT 1", start))
+    return {"users": [row[0] for row in fetch("SELECT id FROM users ORDER BY id LIMIT 500")],
+            "tweets": list(tweets),
+            "counters": {("referral_codes", code, "usage_count"): count for code, count
+                         in fetch("SELECT code, usage_count FROM referral_codes ORDER BY code LIMIT 8")},
+            "funnel": [row[0] for row in fetch("SELECT user_id FROM funnel_progress ORDER BY user_id LIMIT 40")]}
 
 
 if __name__ == "__main__":
-    if not os.path.exists(arguments().sqlite):
-        sys.exit("application.py: the SQLite database is not there; this program never makes one")
-    sys.exit(Application(arguments()).run())
+    main(System("twitter", Work, find, lambda args: SqliteStore(args, KEYS, spell),
+                lambda args: PostgresStore(args, KEYS, "twitter-application", DEFAULTED), add_options))

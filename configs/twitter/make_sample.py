@@ -221,15 +221,15 @@ def make(path, tweets, seed, users=None, journal_mode="delete"):
 def main():
     """Parse arguments and make the file."""
     parser = argparse.ArgumentParser(description="Make a sample database of the twitter system.",
-                                     epilog="example: make_sample.py --out twitter.db --tweets 20000 --seed 1")
+                                     epilog="example: make_sample.py --out twitter.db --rows 20000 --seed 1")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--tweets", type=int, default=10_000)
+    parser.add_argument("--rows", "--tweets", type=int, default=10_000, help="tweets")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--users", type=int)
     parser.add_argument("--journal-mode", choices=["delete", "wal"], default="delete")
     args = parser.parse_args()
     try:
-        make(args.out, args.tweets, args.seed, args.users, args.journal_mode)
+        make(args.out, args.rows, args.seed, args.users, args.journal_mode)
     except (OSError, sqlite3.Error) as error:
         sys.exit(f"make_sample.py: {error}")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """The checker is only worth something if it fails: each kind of damage is planted once and must be named.
 
-The damage is done to the stores after three seconds of the real application, copied to PostgreSQL by the few lines of
+The damage is done to the stores after some hundred writes of the real application, copied to PostgreSQL by the few lines of
 loader below, which know nothing of the bridge. Run: /usr/bin/python3 -m unittest tests/life/test_checker.py
 """
 import json
@@ -91,14 +91,14 @@ def as_sqlite(value):
 
 def start_application(sqlite_path, url, primary, journal, rate):
     """The application, running."""
-    return subprocess.Popen([PYTHON, os.path.join(CONFIG, "application.py"), "--sqlite", sqlite_path, "--postgres",
+    return subprocess.Popen([PYTHON, os.path.join(CONFIG, "application.py"), "--old", sqlite_path, "--postgres",
                              url, "--primary", primary, "--journal", journal, "--rate", str(rate), "--synchronous",
                              "NORMAL"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for_acks(journal, count, process):
     """Until that many acknowledged writes are on disk; a deadline, not a guess."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if os.path.exists(journal):
             with open(journal, encoding="utf-8") as file:
@@ -117,7 +117,7 @@ def stop(process):
 
 
 class CheckerTest(unittest.TestCase):
-    """One store after three seconds of writes; every test damages a copy of it."""
+    """One store after some hundred writes; every test damages a copy of it."""
 
     @classmethod
     def setUpClass(cls):
@@ -125,12 +125,12 @@ class CheckerTest(unittest.TestCase):
         cls.cluster = cluster
         cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.before, cls.after, cls.journal = (os.path.join(cls.folder, n) for n in ("before.db", "after.db", "j"))
-        made = run("make_sample.py", "--out", cls.before, "--tweets", 400, "--seed", 5)
+        made = run("make_sample.py", "--out", cls.before, "--rows", 400, "--seed", 5)
         assert made.returncode == 0, made.stderr
         shutil.copy(cls.before, cls.after)
         cls.make_database("loaded", "template1")
         process = start_application(cls.after, cls.cluster.database_url("loaded"), "missing", cls.journal, 500)
-        time.sleep(3)
+        wait_for_acks(cls.journal, 400, process)
         cls.summary = stop(process)
         copy_to_postgres(cls.after, cls.cluster.database_url("loaded"))
 
@@ -169,7 +169,7 @@ class CheckerTest(unittest.TestCase):
 
     def check(self, *more, journals=()):
         """(exit code, problem lines, last line)."""
-        done = run("checker.py", "--sqlite", self.sqlite, "--postgres", self.url,
+        done = run("checker.py", "--old", self.sqlite, "--postgres", self.url,
                    "--journal", *(journals or [self.journal]), *more)
         lines = done.stdout.splitlines()
         self.assertTrue(lines, done.stderr)

@@ -1,7 +1,7 @@
 """What the application's journals say must, and what may, be in the stores.
 
 Units are replayed in the order in which they were begun. An acknowledged write leaves one possible value; a write
-without a known outcome adds one. Columns are followed one by one, which is enough: a unit whose fate is unknown is
+without a known outcome adds one. What a foreign key's action does (a write that has "by") counts like any write. Columns are followed one by one, which is enough: a unit whose fate is unknown is
 rare and its key is left alone by the application afterwards.
 """
 import json
@@ -87,24 +87,30 @@ class Journal:
                 counter.acked += item["delta"] if sure else 0
                 counter.unknown += 0 if sure else item["delta"]
             elif do == "append" and sure:
-                self.adopt(table, made[str(n)], item["values"])
+                self.adopt(table, made[str(n)], told(item["values"], made))
             elif do == "append":
-                self.loose.setdefault(table, []).append(item["values"])
+                self.loose.setdefault(table, []).append(told(item["values"], made))
             else:
-                self._known_key(table, do, item, sure)
+                self._known_key(table, do, item, told(item.get("values", {}), made), sure)
 
-    def _known_key(self, table, do, item, sure):
+    def _known_key(self, table, do, item, values, sure):
         known = self.rows.setdefault(table, {})
         row = known.get(item["key"])
         if row is None:
             row = known[item["key"]] = Row()
             row.must_exist = do != "put"        # an update or delete of a row that was there before
         if do == "put":
-            row.put(item["values"], sure)
+            row.put(values, sure)
         elif do == "update":
-            row.update(item["values"], sure)
+            row.update(values, sure)
         else:
             row.delete(sure)
+
+
+def told(values, made):
+    """The values with the keys that the database made in the same unit, where somebody was told them."""
+    return {c: made.get(str(v["$made"]), ANY) if isinstance(v, dict) and list(v) == ["$made"] else v
+            for c, v in values.items()}
 
 
 def read_lines(path):

@@ -7,12 +7,19 @@ import threading
 import time
 from collections import Counter
 from datetime import datetime
+from decimal import Decimal
+
+from client_units import Made
 
 
 def plain(value):
-    """JSON for the journal; a date is written as ISO with its zone."""
+    """JSON for the journal; a date is written as ISO with its zone, a decimal as its digits."""
     if isinstance(value, datetime):
         return value.isoformat()
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Made):
+        return {"$made": value.index}
     raise TypeError(f"no journal form for {type(value)}")
 
 
