@@ -6,37 +6,23 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <mutex>
 #include <optional>
 #include <vector>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
+#include "state/base/file_calls.h"
 #include "state/base/unique_fd.h"
 
 namespace switchback {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* step) {
-  throw Error(ErrorKind::kDisk, Retry::kLater, std::string(step) + ": " + std::strerror(errno),
-              {.object = path.string(), .next = "free space or restore access, then try again"});
-}
-
-void write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(path, "write");
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
-
 void sync_folder(const std::filesystem::path& folder) {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) fail(folder, "open folder");
+  if (!fd) fail_with_errno(folder, "open folder");
   failpoint("file.folder_sync.before");
-  if (::fsync(fd.get()) != 0) fail(folder, "fsync folder");
+  if (::fsync(fd.get()) != 0) fail_with_errno(folder, "fsync folder");
   failpoint("file.folder_sync.after");
 }
 
@@ -96,16 +82,16 @@ void replace_file(const std::filesystem::path& path, std::string_view contents, 
   const std::filesystem::path temporary = path.string() + ".tmp";
   {
     const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
-    if (!fd) fail(temporary, "create");
-    if (::fchmod(fd.get(), mode) != 0) fail(temporary, "chmod");
+    if (!fd) fail_with_errno(temporary, "create");
+    if (::fchmod(fd.get(), mode) != 0) fail_with_errno(temporary, "chmod");
     write_all(fd.get(), contents, temporary);
     failpoint("file.sync.before");
-    if (::fsync(fd.get()) != 0) fail(temporary, "fsync");
+    if (::fsync(fd.get()) != 0) fail_with_errno(temporary, "fsync");
     failpoint("file.sync.after");
   }
   const RenameTracker tracker(path);
   failpoint("file.rename.before");
-  if (::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "rename");
+  if (::rename(temporary.c_str(), path.c_str()) != 0) fail_with_errno(path, "rename");
   failpoint("file.rename.after");
   sync_folder(folder);
 }
@@ -113,13 +99,13 @@ void replace_file(const std::filesystem::path& path, std::string_view contents, 
 std::string read_file(const std::filesystem::path& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd && errno == ENOENT) return {};
-  if (!fd) fail(path, "open");
+  if (!fd) fail_with_errno(path, "open");
   std::string contents;
   std::array<char, 8192> buffer;
   for (;;) {
     const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(path, "read");
+    if (n < 0) fail_with_errno(path, "read");
     if (n == 0) return contents;
     contents.append(buffer.data(), static_cast<std::size_t>(n));
   }
@@ -133,7 +119,7 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
     throw Error(ErrorKind::kDisk, Retry::kNever, "cannot create the folder: " + code.message(),
                 {.object = path.string()});
   }
-  if (::chmod(path.c_str(), mode) != 0) fail(path, "chmod");
+  if (::chmod(path.c_str(), mode) != 0) fail_with_errno(path, "chmod");
 }
 
 }  // namespace switchback

@@ -7,34 +7,15 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
+#include "state/base/file_calls.h"
 #include "state/base/json_text.h"
 
 namespace switchback {
-namespace {
-
-[[noreturn]] void fail(const std::filesystem::path& path, const char* step) {
-  throw Error(ErrorKind::kDisk, Retry::kLater, std::string(step) + ": " + std::strerror(errno),
-              {.object = path.string(), .next = "free space or restore access, then try again"});
-}
-
-void write_all(int fd, std::string_view bytes, const std::filesystem::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(path, "append");
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-}
-
-}  // namespace
-
 std::string audit_hash(std::string_view line) {
   const XXH128_hash_t hash = XXH3_128bits(line.data(), line.size());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
@@ -53,12 +34,12 @@ AuditLog::AuditLog(AuditLog&& other) noexcept
 AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
   const auto path = state_dir / "audit.jsonl";
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
-  if (!fd) fail(path, "open");
+  if (!fd) fail_with_errno(path, "open");
   std::string text = read_file(path);
   const auto end = text.rfind('\n');
   const std::size_t whole = end == text.npos ? 0 : end + 1;
   if (whole != text.size() && ::ftruncate(fd.get(), static_cast<off_t>(whole)) != 0) {
-    fail(path, "cut off an unfinished line");
+    fail_with_errno(path, "cut off an unfinished line");
   }
   text.resize(whole);
   AuditLog log(path, std::move(fd), std::move(clock));
@@ -93,7 +74,7 @@ void AuditLog::append(const AuditEntry& entry) {
   try {
     write_all(fd_.get(), line + "\n", path_);
     failpoint("audit.sync.before");
-    if (::fsync(fd_.get()) != 0) fail(path_, "fsync");
+    if (::fsync(fd_.get()) != 0) fail_with_errno(path_, "fsync");
     failpoint("audit.sync.after");
   } catch (const Error&) {
     // A half-written or unsynced line must not become the predecessor of the next one.

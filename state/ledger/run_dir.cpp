@@ -6,11 +6,10 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "state/base/durable_file.h"
-#include "state/base/error.h"
 #include "state/base/failpoint.h"
+#include "state/base/file_calls.h"
 #include "state/base/json_text.h"
 #include "state/base/unique_fd.h"
 
@@ -18,9 +17,7 @@ namespace switchback {
 namespace {
 
 [[noreturn]] void fail(const std::filesystem::path& path, const char* step) {
-  throw Error(
-      ErrorKind::kDisk, Retry::kLater, std::string(step) + ": " + std::strerror(errno),
-      {.object = path.string(), .next = "give this process write access to the run folder"});
+  fail_with_errno(path, step, "give this process write access to the run folder");
 }
 
 }  // namespace

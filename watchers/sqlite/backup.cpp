@@ -13,7 +13,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <ctime>
 #include <memory>
 #include <thread>
@@ -22,6 +21,7 @@
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
+#include "state/base/file_calls.h"
 #include "state/base/json_text.h"
 #include "state/base/unique_fd.h"
 #include "watchers/sqlite/objects.h"
@@ -37,11 +37,6 @@ constexpr milliseconds kLongestSlice{800};
 constexpr milliseconds kGap{10};
 constexpr int kMostRestarts = 40;
 constexpr int kBusyMs = 5'000;
-
-[[noreturn]] void fail_disk(const std::filesystem::path& path, const char* step) {
-  throw Error(ErrorKind::kDisk, Retry::kLater, std::string(step) + ": " + std::strerror(errno),
-              {.object = path.string(), .next = "free space or restore access, then try again"});
-}
 
 /// How many pages fit into a time slice, learned from the steps so far.
 class Pace {
@@ -114,7 +109,7 @@ void check(const std::filesystem::path& path) {
 /// Hashes the copy, which SQLite has closed, and makes it durable.
 void seal(const std::filesystem::path& path, BackupManifest& manifest) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd) fail_disk(path, "open");
+  if (!fd) fail_with_errno(path, "open");
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(),
                                                                        &XXH3_freeState);
   XXH3_128bits_reset(state.get());
@@ -122,7 +117,7 @@ void seal(const std::filesystem::path& path, BackupManifest& manifest) {
   for (;;) {
     const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail_disk(path, "read");
+    if (n < 0) fail_with_errno(path, "read");
     if (n == 0) break;
     XXH3_128bits_update(state.get(), buffer.data(), static_cast<std::size_t>(n));
     manifest.bytes += static_cast<std::uint64_t>(n);
@@ -130,18 +125,18 @@ void seal(const std::filesystem::path& path, BackupManifest& manifest) {
   const XXH128_hash_t hash = XXH3_128bits_digest(state.get());
   manifest.xxh3 = fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
   failpoint("sqlite.backup.sync.before");
-  if (::fsync(fd.get()) != 0) fail_disk(path, "fsync");
+  if (::fsync(fd.get()) != 0) fail_with_errno(path, "fsync");
   failpoint("sqlite.backup.sync.after");
 }
 
 void put_in_place(const std::filesystem::path& from, const std::filesystem::path& to) {
   failpoint("sqlite.backup.rename.before");
-  if (::rename(from.c_str(), to.c_str()) != 0) fail_disk(to, "rename");
+  if (::rename(from.c_str(), to.c_str()) != 0) fail_with_errno(to, "rename");
   failpoint("sqlite.backup.rename.after");
   const auto folder = to.has_parent_path() ? to.parent_path() : std::filesystem::path(".");
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   failpoint("sqlite.backup.folder_sync.before");
-  if (!fd || ::fsync(fd.get()) != 0) fail_disk(folder, "fsync folder");
+  if (!fd || ::fsync(fd.get()) != 0) fail_with_errno(folder, "fsync folder");
   failpoint("sqlite.backup.folder_sync.after");
 }
 
@@ -185,14 +180,16 @@ BackupManifest backup_sqlite(const std::filesystem::path& source,
   const Temporary temporary(destination.string() + ".tmp");
   try {
     copy_database(source, temporary.path());
-    if (::chmod(temporary.path().c_str(), 0600) != 0) fail_disk(temporary.path(), "chmod");
+    if (::chmod(temporary.path().c_str(), 0600) != 0) fail_with_errno(temporary.path(), "chmod");
     check(temporary.path());
   } catch (const SQLite::Exception& error) {
     throw_sqlite_error(error, source);
   }
   seal(temporary.path(), manifest);
   // A manifest of the backup that is replaced must not vouch for this one.
-  if (::unlink(manifest_path.c_str()) != 0 && errno != ENOENT) fail_disk(manifest_path, "unlink");
+  if (::unlink(manifest_path.c_str()) != 0 && errno != ENOENT) {
+    fail_with_errno(manifest_path, "unlink");
+  }
   put_in_place(temporary.path(), destination);
   replace_file(manifest_path, manifest_json(manifest), 0600);
   return manifest;

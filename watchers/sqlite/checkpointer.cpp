@@ -5,13 +5,12 @@
 #include <sqlite3.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <utility>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
+#include "state/base/file_calls.h"
 #include "state/base/unique_fd.h"
 #include "watchers/sqlite/objects.h"
 
@@ -116,8 +115,7 @@ void Checkpointer::sync_folder() {
   const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   failpoint("sqlite.sink.folder_sync.before");
   if (!fd || ::fsync(fd.get()) != 0) {
-    throw Error(ErrorKind::kDisk, Retry::kLater, std::string("fsync: ") + std::strerror(errno),
-                {.object = folder.string()});
+    fail_with_errno(folder, "fsync folder");
   }
   failpoint("sqlite.sink.folder_sync.after");
 }

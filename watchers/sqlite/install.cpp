@@ -210,6 +210,19 @@ std::vector<TableId> torn_capture(SQLite::Database& database, const Mapping& map
   return torn;
 }
 
+void require_capture(SQLite::Database& database, const Mapping& mapping, const std::string& store) {
+  std::string torn;
+  for (const TableId table : torn_capture(database, mapping, store)) {
+    torn += (torn.empty() ? "" : ", ") + mapping.table(table).old_table;
+  }
+  if (torn.empty()) return;
+  throw Error(
+      ErrorKind::kHistory, Retry::kNever,
+      "its capture triggers are missing or altered, as after a migration that rebuilt the "
+      "table: writes may have gone unseen",
+      {.object = torn, .next = "run `switchback abandon`, then `switchback run` to load again"});
+}
+
 SqliteInstall::SqliteInstall(std::filesystem::path path, std::shared_ptr<const Mapping> mapping,
                              std::string store)
     : path_(std::move(path)), mapping_(std::move(mapping)), store_(std::move(store)) {}
@@ -226,19 +239,10 @@ void SqliteInstall::require_same_bridge(SQLite::Database& database) {
               {.object = path_.string(), .next = "abandon that bridge first"});
 }
 
-void SqliteInstall::require_whole(SQLite::Database& database) {
-  for (const TableId id : torn_capture(database, *mapping_, store_)) {
-    throw Error(ErrorKind::kHistory, Retry::kNever,
-                "its capture triggers are missing or changed: writes may have gone unseen",
-                {.object = mapping_->table(id).old_table,
-                 .next = "run `switchback abandon`, then `switchback run` to load again"});
-  }
-}
-
 std::vector<std::string> SqliteInstall::missing_statements(SQLite::Database& database) {
   require_same_bridge(database);
   const bool installed = exists(database, kLogTable);
-  if (installed) require_whole(database);
+  if (installed) require_capture(database, *mapping_, store_);
 
   std::vector<std::string> out;
   for (const OwnTable& table : own_tables(*mapping_)) {
@@ -295,7 +299,7 @@ void SqliteInstall::install() {
     WriteProbe probe(database, *mapping_, store_);
     for (const std::string& statement : statements) database.exec(statement);
     probe.require_all();
-    require_whole(database);
+    require_capture(database, *mapping_, store_);
     return true;
   };
   in_transaction(path_, work, commit_install);

@@ -39,7 +39,6 @@ class SqliteInstall {
  private:
   std::vector<std::string> missing_statements(SQLite::Database& database);
   void require_same_bridge(SQLite::Database& database);
-  void require_whole(SQLite::Database& database);
 
   std::filesystem::path path_;
   std::shared_ptr<const Mapping> mapping_;
@@ -57,5 +56,8 @@ std::vector<CaptureTrigger> expected_capture(SQLite::Database& database, const M
 /// snapshot.
 std::vector<TableId> torn_capture(SQLite::Database& database, const Mapping& mapping,
                                   const std::string& store);
+
+/// Throws Error(kHistory), with the names of the tables, unless the capture of all is whole.
+void require_capture(SQLite::Database& database, const Mapping& mapping, const std::string& store);
 
 }  // namespace switchback

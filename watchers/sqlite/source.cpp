@@ -83,7 +83,6 @@ class SqliteSource : public ChangeSource {
   /// True if wake() ended it.
   bool pause(Deadline until) { return watch_.pause(until) == StoreWatch::Outcome::kWoken; }
   void check_same_file();
-  void check_capture();
 
   const std::filesystem::path path_;
   const std::shared_ptr<const Mapping> mapping_;
@@ -130,26 +129,14 @@ void SqliteSource::open(const Position& applied) {
                 {.object = path_.string(), .next = "run switchback run, which installs it"});
   }
   builder_.emplace(
-      *database_, *mapping_, store_, spool_folder_, [this] { check_capture(); }, limits_.on_round);
+      *database_, *mapping_, store_, spool_folder_,
+      [this] { require_capture(*database_, *mapping_, store_); }, limits_.on_round);
   builder_->start(applied);
   acknowledged_ = builder_->mark();
   // From here on the watch and the next look decide how long to wait for a lock.
   database_->setBusyTimeout(0);
   watch_.drain();
   next_file_check_ = Clock::now();
-}
-
-void SqliteSource::check_capture() {
-  std::string torn;
-  for (const TableId table : torn_capture(*database_, *mapping_, store_)) {
-    torn += (torn.empty() ? "" : ", ") + mapping_->table(table).old_table;
-  }
-  if (torn.empty()) return;
-  throw Error(ErrorKind::kHistory, Retry::kNever,
-              "changes are no longer captured: the triggers are gone or altered, as after a "
-              "migration that rebuilt the table",
-              {.object = torn,
-               .next = "run abandon, then run: it installs capture again and loads in full"});
 }
 
 // A database that was renamed away or replaced would be read from the old file for ever.
