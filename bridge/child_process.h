@@ -1,7 +1,9 @@
-// One child process: started, waited for, and ended with its owner. No shell is involved, so no
-// argument needs quoting. One thread.
+// One child process: started, waited for, and ended with its owner; if we are killed, the kernel
+// ends it for us. No shell is involved, so no argument needs quoting. One thread: the child ends
+// with the thread that made it.
 #pragma once
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include <filesystem>
@@ -13,11 +15,18 @@
 
 namespace switchback {
 
+struct ChildOptions {
+  /// Output and errors are appended here; empty: they go where ours go.
+  std::filesystem::path log = {};
+  /// Whom it runs as, which only root can choose; empty: as ourselves.
+  std::string user = {};
+  int at_our_death = SIGKILL;
+};
+
 class ChildProcess {
  public:
-  /// Standard input is /dev/null; output and errors go to `log` (appended), or to ours if empty.
-  /// Throws Error(kUsage) if the program cannot be started.
-  ChildProcess(const std::vector<std::string>& command, const std::filesystem::path& log);
+  /// Standard input is /dev/null. Throws Error(kUsage) if the program cannot be started.
+  ChildProcess(const std::vector<std::string>& command, const ChildOptions& options);
   /// Ends a child that still runs with SIGKILL.
   ~ChildProcess();
   ChildProcess(const ChildProcess&) = delete;

@@ -97,7 +97,7 @@ Demo::~Demo() {
   application_.reset();
   sidecar_ = {};
   supervisor_.reset();
-  if (postgres_) postgres_->stop();
+  postgres_.reset();
   std::error_code ignored;
   if (remove_folder_) std::filesystem::remove_all(folder_, ignored);
 }
@@ -106,7 +106,7 @@ void Demo::make_store(const char* name) {
   ChildProcess maker(
       {kPython, (system_ / "make_sample.py").string(), "--out", file(name).string(), "--tweets",
        std::to_string(options_.tweets), "--seed", "7", "--journal-mode", options_.journal_mode},
-      file("make_sample.log"));
+      {.log = file("make_sample.log")});
   if (maker.wait() != 0) {
     throw Error(ErrorKind::kUsage, Retry::kNever, read_file(file("make_sample.log")),
                 {.object = "the sample data maker", .next = "apt-get install python3"});
@@ -115,7 +115,7 @@ void Demo::make_store(const char* name) {
 
 void Demo::start_postgres() {
   postgres_.emplace(file("pg"));
-  postgres_->start();
+  postgres_->start_as_child();
   Connection::open(postgres_->url(), "switchback demo").exec("CREATE DATABASE twitter");
   url_ = postgres_->url("twitter");
 }
@@ -127,7 +127,7 @@ void Demo::start_application() {
           "--postgres", url_, "--primary", (file("switchback.run") / "primary").string(),
           "--journal", file("journal.jsonl").string(), "--report", file("report.json").string(),
           "--rate", std::to_string(options_.rate), "--seed", "11"},
-      file("application.log"));
+      ChildOptions{.log = file("application.log")});
 }
 
 void Demo::start_sidecar() {
@@ -237,7 +237,7 @@ int Demo::check() {
   ChildProcess checker({kPython, (system_ / "checker.py").string(), "--sqlite",
                         file("twitter.db").string(), "--postgres", url_, "--journal",
                         file("journal.jsonl").string(), "--original", file("original.db").string()},
-                       file("checker.log"));
+                       {.log = file("checker.log")});
   const int status = checker.wait();
   fmt::print("{}", read_file(file("checker.log")));
   std::fflush(stdout);

@@ -5,10 +5,12 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 
-#include "bridge/child_process.h"
+#include "replication/connection.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 
@@ -16,6 +18,21 @@ namespace switchback {
 namespace {
 
 constexpr const char* kUser = "postgres";
+// The postmaster's signals: https://www.postgresql.org/docs/15/server-shutdown.html
+constexpr int kFastShutdown = SIGINT;
+constexpr std::chrono::seconds kStartPatience{60};
+constexpr std::chrono::seconds kStopPatience{60};
+constexpr std::chrono::milliseconds kLookAgain{50};
+
+std::string server_user() {
+  return ::geteuid() == 0 ? kUser : "";
+}
+
+std::vector<std::string> settings(const std::filesystem::path& folder) {
+  return {"-c", "listen_addresses=", "-c", "unix_socket_directories=" + folder.string(),
+          "-c", "wal_level=logical", "-c", "max_replication_slots=10",
+          "-c", "max_wal_senders=10"};
+}
 
 std::string tail(const std::filesystem::path& log) {
   std::string text = read_file(log);
@@ -52,20 +69,17 @@ std::filesystem::path PrivatePostgres::tool(const char* name) const {
 }
 
 void PrivatePostgres::run(const std::vector<std::string>& command) const {
-  std::vector<std::string> words;
-  if (::geteuid() == 0) words = {"runuser", "-u", kUser, "--"};
-  words.insert(words.end(), command.begin(), command.end());
-  ChildProcess child(words, folder_ / "setup.log");
+  ChildProcess child(command, {.log = folder_ / "setup.log", .user = server_user()});
   const int status = child.wait();
   if (status != 0) {
     throw Error(ErrorKind::kUnreachable, Retry::kNever,
                 fmt::format("'{}' failed: {} {}", command.front(), tail(folder_ / "setup.log"),
-                            tail(folder_ / "server.log")),
+                            tail(log())),
                 {.object = "the private PostgreSQL"});
   }
 }
 
-void PrivatePostgres::start() {
+void PrivatePostgres::make_cluster() const {
   make_folder(folder_, 0755);
   if (::geteuid() == 0) {
     const passwd* user = ::getpwnam(kUser);
@@ -75,31 +89,51 @@ void PrivatePostgres::start() {
                   {.next = "apt-get install postgresql-15"});
     }
   }
-  const std::string data = (folder_ / "data").string();
-  if (!std::filesystem::exists(folder_ / "data" / "PG_VERSION")) {
-    run({tool("initdb").string(), "-D", data, "-U", kUser, "-A", "trust", "-E", "UTF8",
-         "--locale=C.UTF-8"});
-  }
+  if (std::filesystem::exists(data() / "PG_VERSION")) return;
+  run({tool("initdb").string(), "-D", data().string(), "-U", kUser, "-A", "trust", "-E", "UTF8",
+       "--locale=C.UTF-8"});
+}
+
+void PrivatePostgres::start() {
+  make_cluster();
   try {
-    run({tool("pg_ctl").string(), "-D", data, "status"});
+    run({tool("pg_ctl").string(), "-D", data().string(), "status"});
     return;  // runs already, perhaps for an earlier sidecar
   } catch (const Error&) {
     // Not running: the only way pg_ctl says so is its exit code.
   }
-  const std::string options = fmt::format(
-      "-c listen_addresses='' -c unix_socket_directories='{}' -c wal_level=logical "
-      "-c max_replication_slots=10 -c max_wal_senders=10",
-      folder_.string());
-  run({tool("pg_ctl").string(), "-D", data, "-w", "-l", (folder_ / "server.log").string(), "-o",
-       options, "start"});
+  std::string options;
+  for (const auto& word : settings(folder_)) options += "'" + word + "' ";
+  run({tool("pg_ctl").string(), "-D", data().string(), "-w", "-l", log().string(), "-o", options,
+       "start"});
 }
 
-void PrivatePostgres::stop() noexcept {
-  try {
-    run({tool("pg_ctl").string(), "-D", (folder_ / "data").string(), "-w", "-m", "fast", "stop"});
-  } catch (const std::exception&) {
-    // Nothing more can be done about a server that does not stop; its log says why.
+void PrivatePostgres::start_as_child() {
+  make_cluster();
+  std::vector<std::string> command{tool("postgres").string(), "-D", data().string()};
+  for (auto& word : settings(folder_)) command.push_back(std::move(word));
+  server_.emplace(command,
+                  ChildOptions{.log = log(), .user = server_user(), .at_our_death = kFastShutdown});
+  const Deadline deadline = Deadline::in(kStartPatience);
+  for (;;) {
+    try {
+      Connection::open(url(), "switchback setup");
+      return;
+    } catch (const Error&) {
+      // It refuses until it is ready; a look at the process tells whether it will ever be.
+      if (server_->wait(Deadline::in(kLookAgain)) || deadline.passed()) {
+        throw Error(ErrorKind::kUnreachable, Retry::kNever,
+                    "the server does not start: " + tail(log()),
+                    {.object = "the private PostgreSQL"});
+      }
+    }
   }
+}
+
+PrivatePostgres::~PrivatePostgres() {
+  if (!server_) return;
+  server_->signal(kFastShutdown);
+  server_->wait(Deadline::in(kStopPatience));
 }
 
 std::string PrivatePostgres::url(const std::string& database) const {
