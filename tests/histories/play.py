@@ -274,6 +274,8 @@ class Player:
                 break
             if done.returncode not in (1, 3):
                 raise Failed("flip", f"{command} ended with {done.returncode}: {said}")
+            if "in quarantine" in said and self.sidecar.poll() is None and self.caught_up():
+                raise Failed("quarantine", f"{said}\n{self.quarantine()}\n{self.differences()}")
             if self.sidecar.poll() is not None:
                 self.look_at_sidecar()
                 self.wait_settled()
@@ -356,6 +358,12 @@ class Player:
                 raise Failed("stopped" if "(stopped)" in self.log() else "stuck",
                              f"{lines[:5]}\n{self.log()[-3000:]}")
             time.sleep(0.01 if not caught_up else 0.05)  # between two looks
+
+    def quarantine(self):
+        """What PostgreSQL's side says of it."""
+        with self.pg.cursor() as cursor:
+            cursor.execute("SELECT table_name, key, reason FROM switchback.quarantine")
+            return cursor.fetchall()
 
     def differences(self):
         """By the independent comparison; quarantine of both sides counted together."""

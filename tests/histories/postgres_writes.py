@@ -14,6 +14,8 @@ class PostgresWrites:
 
     def literal(self, column, key=False):
         """A random value for a column."""
+        if key and column.kind in values.KEY_NUMBERS:
+            return values.key_number(self.rng, column.kind)
         if not key and self.rng.random() < 0.15:
             return "NULL"
         if column.kind == "real" and self.rng.random() < 0.1:

@@ -75,7 +75,8 @@ class Table:
                 line += " PRIMARY KEY AUTOINCREMENT"
             lines.append(line)
         if self.form not in ("rowid", "autoincrement"):
-            lines.append(f"PRIMARY KEY ({', '.join(self.key)})" + (" ON CONFLICT REPLACE" if self.form == "replace" else ""))
+            lines.append(f"PRIMARY KEY ({', '.join(self.key)})"
+                         + (" ON CONFLICT REPLACE" if self.form == "replace" else ""))
         lines += [f"UNIQUE ({', '.join(unique)}){how}" for unique, how in self.uniques]
         lines += [link.clause(link.deferred) for link in self.links]
         return [f"CREATE TABLE {self.name} ({', '.join(lines)}){' WITHOUT ROWID' if self.without_rowid else ''}",
@@ -142,7 +143,8 @@ def _table(rng, name, schema):
     table = Table(name)
     table.form = rng.choice(["rowid", "rowid", "autoincrement", "integer", "text", "nocase", "pair", "replace"])
     if table.form == "pair":
-        table.columns = [Column("k1", rng.choice(["int8", "text"]), True), Column("k2", rng.choice(["text", "int4"]), True)]
+        table.columns = [Column("k1", rng.choice(["int8", "text"]), True),
+                         Column("k2", rng.choice(["text", "int4"]), True)]
         table.key = ["k1", "k2"]
     else:
         kind = {"rowid": "int8", "autoincrement": "int8", "integer": "int4", "text": "text", "nocase": "nocase",

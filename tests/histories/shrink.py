@@ -1,6 +1,7 @@
 """Makes a failing history shorter while it still fails in the same way: leaves out runs of steps, then lines of steps,
 within a time limit."""
 import copy
+import json
 import os
 import time
 
@@ -42,3 +43,15 @@ def _fewer(items, fails, end):
         if size == 1 and not left_out or time.monotonic() >= end:
             return items
         size = max(1, size // 2)
+
+
+def text(script):
+    """A script as tests/histories/found keeps it: one line for each thing it says."""
+    parts = []
+    for name, value in script.items():
+        if isinstance(value, list) and name != "key":
+            lines = ",\n  ".join(json.dumps(item, ensure_ascii=False) for item in value)
+            parts.append(f" {json.dumps(name)}: [\n  {lines}]")
+        else:
+            parts.append(f" {json.dumps(name)}: {json.dumps(value, ensure_ascii=False)}")
+    return "{\n" + ",\n".join(parts) + "\n}"

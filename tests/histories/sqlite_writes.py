@@ -13,6 +13,8 @@ class SqliteWrites:
 
     def literal(self, column, key=False):
         """A random value for a column."""
+        if key and column.kind in values.KEY_NUMBERS:
+            return values.key_number(self.rng, column.kind)
         kind = values.KINDS[column.kind]
         if self.odd and not key and self.rng.random() < 0.08:
             return self.rng.choice(kind.odd) if kind.odd else "NULL"

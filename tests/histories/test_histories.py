@@ -3,7 +3,6 @@ with the shortest script that still fails, and tests/histories/found keeps those
 
 One history by hand: SWITCHBACK=build/dev/bridge/switchback SWITCHBACK_SEED=… SWITCHBACK_HISTORIES=1 python3 test_histories.py
 """
-import json
 import os
 import sys
 import time
@@ -36,7 +35,7 @@ class Histories(unittest.TestCase):
                     print(f"seed {seed}: {failed}", flush=True)
                     if len(failures) <= int(os.environ.get("SWITCHBACK_SHRINKS", "2")):
                         short = shrink.shrink(cluster, script, failed.kind)
-                        print(f"seed {seed}, shrunk:\n{json.dumps(short, indent=1, ensure_ascii=False)}", flush=True)
+                        print(f"seed {seed}, shrunk:\n{shrink.text(short)}", flush=True)
         print(f"{count} histories in {time.monotonic() - since:.0f} s, {len(failures)} failed: {failures}", flush=True)
         self.assertEqual(failures, [])
 

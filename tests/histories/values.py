@@ -91,3 +91,11 @@ KINDS = {
 # What a secondary column may be; keys and unique columns are chosen in schema.py.
 PLAIN = ["int8", "int4", "int2", "text", "nocase", "varchar", "big", "real", "numeric", "bytes", "bool", "json", "jsonb",
          "stamp", "date", "uuid", "any_text", "any_int"]
+
+# Keys are added to and negated, so they stay far from their type's limits.
+KEY_NUMBERS = {"int8": 4_000_000_000, "int4": 2_000_000_000}
+
+
+def key_number(rng, kind):
+    """A whole number for a key."""
+    return str(KEY_NUMBERS[kind] if rng.random() < 0.03 else rng.randint(0, 9))
