@@ -10,7 +10,7 @@ class PostgresStore:
     """Connects when it is first needed and again after a loss. A unit of work is one transaction."""
 
     def __init__(self, args, keys, name, defaulted=None):
-        """`defaulted`: table to the timestamp that a REPLACE leaves to the database."""
+        """`defaulted`: table to the timestamp that a REPLACE may leave to the database."""
         self.url, self.keys, self.name, self.defaulted = args.postgres, keys, name, defaulted or {}
         self.db = self.cursor = None
 
@@ -107,7 +107,7 @@ class PostgresStore:
         """What INSERT OR REPLACE means there: columns not named go back to their default, whole seconds."""
         marks = dict.fromkeys(values, "%s")
         if table in self.defaulted:
-            marks[self.defaulted[table]] = "date_trunc('second', CURRENT_TIMESTAMP)"
+            marks.setdefault(self.defaulted[table], "date_trunc('second', CURRENT_TIMESTAMP)")
         sets = ", ".join(f"{c} = EXCLUDED.{c}" for c in marks if c != key)
         self.cursor.execute(f"INSERT INTO {table} ({', '.join(marks)}) VALUES ({', '.join(marks.values())}) "
                             f"ON CONFLICT ({key}) DO UPDATE SET {sets}", tuple(values.values()))

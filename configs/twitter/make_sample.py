@@ -5,13 +5,12 @@ The demo, the tests and the benchmark need data that is awkward in the ways the 
 0/1 for booleans, JSON kept as text, two styles of user ids, tweets whose user is gone, text that breaks naive quoting.
 The same arguments always give the same rows. Everybody in here is invented.
 """
-import argparse
-import json
 import os
-import random
-import sqlite3
 import sys
 import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "common"))
+from sample import FIRST, LAST, PHRASES, START, insert, iso_ms_z, main, sqlite_date, text_json  # noqa: E402
 
 SCHEMA = """
 CREATE TABLE users (
@@ -46,38 +45,16 @@ CREATE TABLE referral_usage_log (
     FOREIGN KEY (used_by_user_id) REFERENCES users(id));
 """
 
-START = 1_700_000_000          # 2023-11-14, the first row's second
 FIRST_TWEET = 1_724_000_000_000_000_000
 ORPHANS = 0.015                # tweets whose user_id names nobody
 COMMANDS = ["start", "connect", "analyze", "traits", "interests", "share", "invite", "finish"]
-FIRST = ["ada", "bram", "chloe", "dmitri", "elif", "femi", "greta", "hana", "ivo", "jun", "kofi", "lena", "mateo",
-         "nour", "oskar", "priya", "quinn", "rosa", "sven", "tove", "uma", "viktor", "wren", "ximena", "yusuf", "zoë"]
-LAST = ["alder", "birch", "cedar", "dune", "ember", "fjord", "grove", "heath", "isle", "juniper", "kelp", "larch"]
-PHRASES = [
-    "shipping the new build tonight", "it's \"done\", they said", "c'est l'été à Zürich", "path was C:\\temp\\new",
-    "first line\nsecond line", "tab\tseparated\tthoughts", "好的, 明天见", "so proud of the team 🎉🚀", "100% sure, 0% proof",
-    "reading about databases; again", "👩‍💻 pairing on the parser", "{\"not\": \"json\"}", "gm ☕", "a -- comment?",
-    "$HOME sweet $HOME", "línea única ñandú", "does anyone still use \\N for null", "threads > tweets < blogs & <b>bold</b>",
-    "windows line\r\nend", "coffee, then the long walk by the harbour", "the trains were on time, for once",
-    "notes from the talk on write-ahead logs", "Ω is not an ohm sign", "قهوة الصباح"]
-
-
-def sqlite_date(second):
-    """The spelling of CURRENT_TIMESTAMP."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(second))
 
 
 def tweet_date(second, millis, old_style):
     """Old rows have ISO with milliseconds, newer ones the spelling of the old Twitter API, which has none."""
-    moment = time.gmtime(second)
     if old_style:
-        return time.strftime("%Y-%m-%dT%H:%M:%S", moment) + f".{millis:03d}Z"
-    return time.strftime("%a %b %d %H:%M:%S +0000 %Y", moment)
-
-
-def text_json(value):
-    """As JavaScript's JSON.stringify: compact and raw UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return iso_ms_z(second, millis)
+    return time.strftime("%a %b %d %H:%M:%S +0000 %Y", time.gmtime(second))
 
 
 def base36(number):
@@ -174,15 +151,9 @@ def make_referrals(rng, users):
     return rows, log, tracking
 
 
-def insert(db, table, columns, rows):
-    """One executemany per table."""
-    marks = ",".join("?" * len(columns.split(",")))
-    db.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", rows)
-
-
-def fill(db, rng, tweets, user_count):
+def fill(db, rng, tweets):
     """All tables in one transaction; random numbers are drawn in this fixed order."""
-    users = make_users(rng, user_count)
+    users = make_users(rng, max(60, tweets // 200))
     ids, names = [u[0] for u in users], [u[1] for u in users]
     progress, completion = make_funnel(rng, names)
     codes, log, tracking = make_referrals(rng, users)
@@ -199,40 +170,5 @@ def fill(db, rng, tweets, user_count):
            make_tweets(rng, tweets, ids))
 
 
-def make(path, tweets, seed, users=None, journal_mode="delete"):
-    """Create the database; an existing file is never overwritten."""
-    if os.path.exists(path):
-        raise FileExistsError(f"{path} exists; remove it first or choose another --out")
-    db = sqlite3.connect(path, isolation_level=None)
-    try:
-        db.execute("PRAGMA synchronous = OFF")
-        db.execute("PRAGMA cache_size = -65536")
-        db.executescript(SCHEMA)
-        db.execute("BEGIN")
-        fill(db, random.Random(seed), tweets, users or max(60, tweets // 200))
-        db.execute("COMMIT")
-        db.execute(f"PRAGMA journal_mode = {journal_mode}")
-    finally:
-        db.close()
-    with open(path, "rb") as done:      # synchronous was off: put it on disk once, now that nobody has it open
-        os.fsync(done.fileno())
-
-
-def main():
-    """Parse arguments and make the file."""
-    parser = argparse.ArgumentParser(description="Make a sample database of the twitter system.",
-                                     epilog="example: make_sample.py --out twitter.db --rows 20000 --seed 1")
-    parser.add_argument("--out", required=True)
-    parser.add_argument("--rows", "--tweets", type=int, default=10_000, help="tweets")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--users", type=int)
-    parser.add_argument("--journal-mode", choices=["delete", "wal"], default="delete")
-    args = parser.parse_args()
-    try:
-        make(args.out, args.rows, args.seed, args.users, args.journal_mode)
-    except (OSError, sqlite3.Error) as error:
-        sys.exit(f"make_sample.py: {error}")
-
-
 if __name__ == "__main__":
-    main()
+    main("twitter", SCHEMA, fill, "delete", "tweets")

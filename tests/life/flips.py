@@ -26,7 +26,7 @@ def on_a_disk():
 
 def alone(tweets, journal_mode, synchronous, rate, seconds=8):
     """What the same client reaches without the bridge, on the same disk."""
-    with Life(tweets=tweets, journal_mode=journal_mode, synchronous=synchronous, pg_extra="fsync = on") as life:
+    with Life(rows=tweets, journal_mode=journal_mode, synchronous=synchronous, pg_extra="fsync = on") as life:
         life.start_application(rate=rate)
         time.sleep(seconds)  # the length of the measurement
         return life.stop_application()
@@ -34,7 +34,7 @@ def alone(tweets, journal_mode, synchronous, rate, seconds=8):
 
 def twenty_flips(tweets, journal_mode, synchronous, rate, flips=20):
     """Flips in a row under load; what the client and the program say of them."""
-    with Life(tweets=tweets, journal_mode=journal_mode, synchronous=synchronous, pg_extra="fsync = on") as life:
+    with Life(rows=tweets, journal_mode=journal_mode, synchronous=synchronous, pg_extra="fsync = on") as life:
         life.start_sidecar()
         life.wait_phase("forward", 300)
         life.start_application(rate=rate)

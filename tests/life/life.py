@@ -1,5 +1,5 @@
-"""A whole bridge for tests: a throw-away PostgreSQL, the twitter system's database, the client application in a
-process of its own and the program under test as a person runs it: by its command line, from a folder of its own.
+"""A whole bridge for tests: a throw-away PostgreSQL, a system's sample store (configs/), its application in a process
+of its own and the program under test as a person runs it: by its command line, from a folder of its own.
 
 Everything waits on conditions with deadlines. A test says what happens; this says how it is typed.
 """
@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import unittest
 
 import psycopg2
@@ -20,7 +21,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from cluster import ThrowAwayCluster  # noqa: E402  (found beside this file)
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SYSTEM = os.path.join(ROOT, "configs", "twitter")
+CONFIGS = os.path.join(ROOT, "configs")
 PYTHON = "/usr/bin/python3"
 PROGRAM = os.environ.get("SWITCHBACK")
 
@@ -38,11 +39,15 @@ def wait_until(condition, what, seconds=60, step=0.02):
 
 
 class Life:
-    """Use as a context manager. `rate` in writes per second."""
+    """Use as a context manager. `rows` of the largest table, `rate` in writes per second; without a journal mode the
+    system's own."""
 
-    def __init__(self, tweets=300, journal_mode="delete", rate=150, synchronous="FULL", pg_extra="", seed=7):
-        self.tweets, self.journal_mode, self.rate = tweets, journal_mode, rate
+    def __init__(self, rows=300, journal_mode=None, rate=150, synchronous="FULL", pg_extra="", seed=7, system="twitter"):
+        self.rows, self.journal_mode, self.rate = rows, journal_mode, rate
         self.synchronous, self.pg_extra, self.seed = synchronous, pg_extra, seed
+        self.system = os.path.join(CONFIGS, system)
+        with open(os.path.join(self.system, "demo.toml"), "rb") as described:
+            self.store = tomllib.load(described)["store"]
         self.application = self.sidecar = None
         self.reports = 0
 
@@ -53,9 +58,9 @@ class Life:
         self.cluster.__enter__()
         admin = psycopg2.connect(self.cluster.url)
         admin.autocommit = True
-        admin.cursor().execute("CREATE DATABASE twitter")
+        admin.cursor().execute("CREATE DATABASE app")
         admin.close()
-        self.url = self.cluster.database_url("twitter")
+        self.url = self.cluster.database_url("app")
         self.make_store()
         return self
 
@@ -80,13 +85,17 @@ class Life:
     def path(self, name):
         return os.path.join(self.folder, name)
 
+    def program(self, name):
+        """One of the system's own programs, as a command."""
+        return [PYTHON, os.path.join(self.system, name)]
+
     def make_store(self):
-        for name in ("original.db", "twitter.db"):
-            subprocess.run([PYTHON, os.path.join(SYSTEM, "make_sample.py"), "--out", self.path(name), "--tweets",
-                            str(self.tweets), "--seed", str(self.seed), "--journal-mode", self.journal_mode],
-                           check=True, stdout=subprocess.DEVNULL)
-        shutil.copy(os.path.join(SYSTEM, "schema.sql"), self.folder)
-        with open(os.path.join(SYSTEM, "switchback.toml"), encoding="utf-8") as config:
+        mode = ["--journal-mode", self.journal_mode] if self.journal_mode else []
+        for name in ("original", self.store):
+            subprocess.run([*self.program("make_sample.py"), "--out", self.path(name), "--rows", str(self.rows),
+                            "--seed", str(self.seed), *mode], check=True, stdout=subprocess.DEVNULL)
+        shutil.copy(os.path.join(self.system, "schema.sql"), self.folder)
+        with open(os.path.join(self.system, "switchback.toml"), encoding="utf-8") as config:
             text = config.read()
         with open(self.path("switchback.toml"), "w", encoding="utf-8") as config:
             config.write(text + '\n[admin]\nlisten = "127.0.0.1:0"\n')
@@ -95,7 +104,7 @@ class Life:
 
     def start_application(self, rate=None, **options):
         self.reports += 1
-        command = [PYTHON, os.path.join(SYSTEM, "application.py"), "--sqlite", self.path("twitter.db"),
+        command = [*self.program("application.py"), "--old", self.path(self.store),
                    "--postgres", self.url, "--primary", self.path("switchback.run/primary"),
                    "--journal", self.path("journal.jsonl"), "--report", self.path(f"report{self.reports}.json"),
                    "--rate", str(self.rate if rate is None else rate), "--seed", str(self.reports),
@@ -170,7 +179,7 @@ class Life:
 
     def sqlite(self):
         """An application's own connection."""
-        return sqlite3.connect(self.path("twitter.db"), timeout=10, isolation_level=None)
+        return sqlite3.connect(self.path(self.store), timeout=10, isolation_level=None)
 
     def postgres(self):
         connection = psycopg2.connect(self.url)
@@ -181,9 +190,9 @@ class Life:
         """The independent checker, with nobody writing, once the pump had time to carry the rest across."""
         end = time.monotonic() + seconds
         while True:
-            done = subprocess.run([PYTHON, os.path.join(SYSTEM, "checker.py"), "--sqlite", self.path("twitter.db"),
-                                   "--postgres", self.url, "--journal", self.path("journal.jsonl"), "--original",
-                                   self.path("original.db")], capture_output=True, text=True)
+            done = subprocess.run([*self.program("checker.py"), "--old", self.path(self.store), "--postgres", self.url,
+                                   "--journal", self.path("journal.jsonl"), "--original", self.path("original")],
+                                  capture_output=True, text=True)
             if done.returncode == 0:
                 return done.stdout.splitlines()[-1]
             if time.monotonic() > end:

@@ -61,7 +61,7 @@ class CrashTest(unittest.TestCase):
     def play_start(self, action, reached):
         """Every point of install and load: die there, start again, die at the next."""
         points = [point for point in POINTS if point.startswith(STARTING)]
-        with Life(tweets=300, rate=50) as life:
+        with Life(rows=300, rate=50) as life:
             life.start_application()
             for point in points:
                 self.start_armed(life, point, action)
@@ -80,7 +80,7 @@ class CrashTest(unittest.TestCase):
     def play_flips(self, action, reached, journal_mode):
         """Every other point: there and back until the sidecar dies of it."""
         points = [point for point in POINTS if not point.startswith(STARTING + ENDING)]
-        with Life(tweets=300, rate=100, journal_mode=journal_mode) as life:
+        with Life(rows=300, rate=100, journal_mode=journal_mode) as life:
             life.start_application()
             life.start_sidecar()
             life.wait_phase("forward")

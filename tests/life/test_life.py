@@ -1,10 +1,6 @@
-"""The whole life of a bridge, with the client application writing all the while, in both journal modes: load,
-forward, SIGKILL and restart, cutover, psql writes, reverse, rollback, cutover, abandon from forward. The independent
-checker compares at each stop."""
+"""The whole life of the twitter system's bridge, in both journal modes, and what a person's day brings."""
 import json
 import os
-import signal
-import sqlite3
 import sys
 import unittest
 
@@ -12,91 +8,14 @@ import psycopg2
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import PROGRAM, Life, wait_until  # noqa: E402
-
-
-def quiet_check(life):
-    """Stops the writers, compares, and lets them go on."""
-    report = life.stop_application()
-    line = life.check()
-    life.start_application()
-    return report, line
+from whole_life import WholeLife  # noqa: E402
 
 
 @unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
-class WholeLife(unittest.TestCase):
-    """One class attribute differs between the journal modes."""
-
-    def play(self, journal_mode):
-        with Life(tweets=2000, journal_mode=journal_mode, rate=200) as life:
-            schema_before = self.schema(life)
-            life.start_application()
-            life.start_sidecar()
-            life.wait_phase("forward")
-            life.let_it_write(100)
-            quiet_check(life)
-
-            life.let_it_write(50)
-            life.stop_sidecar(signal.SIGKILL)
-            life.let_it_write(50)
-            life.start_sidecar()
-            life.wait_phase("forward")
-            life.let_it_write(50)
-            quiet_check(life)
-
-            flipped = life.flip("cutover")
-            self.assertTrue(flipped["flipped"])
-            self.assertEqual(flipped["primary"], "postgres")
-            self.assertTrue(os.path.exists(flipped["certificate"]))
-            life.let_it_write(100)
-            self.refused_by_sqlite(life)
-            quiet_check(life)
-
-            life.let_it_write(50)
-            life.stop_sidecar(signal.SIGKILL)
-            life.let_it_write(50)
-            life.start_sidecar()
-            life.wait_phase("reverse")
-            quiet_check(life)
-
-            self.assertEqual(life.flip("rollback")["primary"], "old")
-            life.let_it_write(100)
-            self.refused_by_postgres(life)
-            quiet_check(life)
-
-            self.assertEqual(life.flip("cutover")["primary"], "postgres")
-            life.let_it_write(50)
-            self.assertEqual(life.flip("rollback")["primary"], "old")
-            life.let_it_write(50)
-            life.stop_application()
-            self.assertTrue(life.check().endswith(", 0 lost"))
-
-            self.assertEqual(life.stop_sidecar(), 0)
-            code, out, err = life.run("abandon", "--yes")
-            self.assertEqual(code, 0, out + err)
-            self.assertEqual(self.schema(life), schema_before)
-            with life.postgres() as postgres, postgres.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'switchback'")
-                self.assertEqual(cursor.fetchone()[0], 0)
-                cursor.execute("SELECT count(*) FROM pg_replication_slots")
-                self.assertEqual(cursor.fetchone()[0], 0)
-
-    @staticmethod
-    def schema(life):
-        database = life.sqlite()
-        rows = database.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
-        database.close()
-        return rows
-
-    def refused_by_sqlite(self, life):
-        with self.assertRaisesRegex(sqlite3.IntegrityError, 'switchback: writes to .*"postgres".*epoch'):
-            life.sqlite().execute("UPDATE users SET username = username")
-
-    def refused_by_postgres(self, life):
-        for statement in ("UPDATE users SET username = username", "TRUNCATE analysis_chunks"):
-            with self.assertRaises(psycopg2.Error) as refused:
-                life.postgres().cursor().execute(statement)
-            self.assertEqual(refused.exception.pgcode, "25006")
-            self.assertIn('go to "old"', str(refused.exception))
+class Twitter(WholeLife, unittest.TestCase):
+    """In both journal modes."""
+    system = "twitter"
+    writes = ["UPDATE users SET username = username", "TRUNCATE analysis_chunks"]
 
     def test_rollback_journal(self):
         self.play("delete")
@@ -110,7 +29,7 @@ class Faults(unittest.TestCase):
     """What a person's day brings."""
 
     def test_postgres_down_at_start_and_in_the_middle(self):
-        with Life(tweets=300) as life:
+        with Life(rows=300) as life:
             life.cluster.stop("fast")
             life.start_application()
             life.start_sidecar()
@@ -127,7 +46,7 @@ class Faults(unittest.TestCase):
             life.check(60)
 
     def test_two_sidecars_at_once(self):
-        with Life(tweets=100) as life:
+        with Life(rows=100) as life:
             life.start_sidecar()
             life.wait_phase("forward")
             code, _, err = life.run("run")
@@ -136,7 +55,7 @@ class Faults(unittest.TestCase):
             self.assertIsNone(life.sidecar.poll())
 
     def test_a_transaction_opened_before_the_flip_cannot_write_after_it(self):
-        with Life(tweets=100) as life:
+        with Life(rows=100) as life:
             life.start_application()
             life.start_sidecar()
             life.wait_phase("forward")
@@ -154,7 +73,7 @@ class Faults(unittest.TestCase):
             life.check()
 
     def test_an_open_reader_in_rollback_journal_mode_makes_the_flip_refuse_and_changes_nothing(self):
-        with Life(tweets=100) as life:
+        with Life(rows=100) as life:
             life.start_sidecar()
             life.wait_phase("forward")
             reader = life.sqlite()
