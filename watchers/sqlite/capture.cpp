@@ -7,6 +7,7 @@
 
 #include "state/base/error.h"
 #include "state/base/sql_quote.h"
+#include "watchers/sqlite/affinity.h"
 #include "watchers/sqlite/objects.h"
 #include "watchers/sqlite/sql_scan.h"
 
@@ -47,19 +48,24 @@ class Writer {
     for (std::uint16_t i = 0; i < map.key_width; ++i) key_.push_back(find(map.columns[i].old_name));
     Names log_columns{"tbl"};
     for (std::size_t i = 1; i <= key_.size(); ++i) log_columns.push_back(fmt::format("k{}", i));
-    into_log_ = fmt::format("INSERT INTO {}({}) SELECT {}", kLogTable, join(log_columns, ", "),
-                            index(map.id));
+    into_log_ = fmt::format("INSERT INTO {}({})", kLogTable, join(log_columns, ", "));
+    table_number_ = fmt::to_string(index(map.id));
   }
 
   std::vector<CaptureTrigger> write() const {
     std::vector<CaptureTrigger> out;
     const Names on_insert = displacements(false), on_update = displacements(true);
     if (!on_insert.empty()) {
+      const Watched watched = displacing_columns();
       out.push_back(trigger("displace_insert", "BEFORE INSERT", on_insert));
-      out.push_back(trigger("displace_update", "BEFORE UPDATE" + update_of(), on_update));
+      out.push_back(trigger("displace_update", "BEFORE UPDATE", on_update, &watched));
     }
     out.push_back(trigger("insert", "AFTER INSERT", {log_row("NEW")}));
-    out.push_back(trigger("update", "AFTER UPDATE", {log_row("NEW"), log_changed_key()}));
+    out.push_back(trigger("update", "AFTER UPDATE", {log_row("NEW")}));
+    // Not in one with the trigger above: SQLite compiles each trigger that a statement may fire
+    // whenever it prepares the statement, and most leave the key alone.
+    const Watched key = key_columns();
+    out.push_back(trigger("rename", "AFTER UPDATE", {log_row("OLD")}, &key));
     out.push_back(trigger("delete", "AFTER DELETE", {log_row("OLD")}));
     return out;
   }
@@ -77,30 +83,65 @@ class Writer {
   }
   std::string column(std::size_t at) const { return quote_identifier(table_.columns[at].name); }
 
-  CaptureTrigger trigger(std::string_view what, std::string_view when, const Names& body) const {
+  /// The columns whose change an UPDATE trigger is there for.
+  struct Watched {
+    Names names;    // as a statement may call them; empty: cannot be told by name
+    Names changes;  // "OLD.c IS NOT NEW.c"; empty: cannot be told without looking
+  };
+
+  CaptureTrigger trigger(std::string_view what, std::string_view when, const Names& body,
+                         const Watched* watched = nullptr) const {
+    std::string of, condition;
+    if (watched != nullptr && !watched->names.empty()) of = " OF " + join(watched->names, ", ");
+    if (watched != nullptr && !watched->changes.empty()) {
+      condition = " WHEN " + join(watched->changes, " OR ");
+    }
     CaptureTrigger out;
     out.name = fmt::format("{}{}_{}", kTriggerPrefix, what, table_.name);
     out.table = table_.name;
     // One blank between the words: SQLite keeps what follows TRIGGER as it was written.
-    out.create = fmt::format("CREATE TRIGGER {} {} ON {} BEGIN {}; END", quote_identifier(out.name),
-                             when, quoted_table_, join(body, "; "));
+    out.create =
+        fmt::format("CREATE TRIGGER {} {}{} ON {}{} BEGIN {}; END", quote_identifier(out.name),
+                    when, of, quoted_table_, condition, join(body, "; "));
     return out;
   }
 
-  std::string key_of(std::string_view row) const {
-    std::string out;
+  /// "number, row.k1, …": the log's entry for a row.
+  std::string entry(std::string_view row) const {
+    std::string out = table_number_;
     for (const std::size_t at : key_) out += fmt::format(", {}.{}", row, column(at));
     return out;
   }
-  std::string log_row(std::string_view row) const { return into_log_ + key_of(row); }
+  /// VALUES, which costs SQLite less than the same as a SELECT.
+  std::string log_row(std::string_view row) const {
+    return fmt::format("{} VALUES ({})", into_log_, entry(row));
+  }
 
   /// COLLATE BINARY: a column's own collation may hide that 'a' became 'A'.
-  std::string log_changed_key() const {
-    Names changed;
+  std::string changed(const std::string& quoted) const {
+    return fmt::format("OLD.{0} COLLATE BINARY IS NOT NEW.{0}", quoted);
+  }
+
+  /// Where a column takes values of any type, 1 may become 1.0: equal, and yet another key.
+  Watched key_columns() const {
+    Watched out;
+    bool by_name = true;
     for (const std::size_t at : key_) {
-      changed.push_back(fmt::format("OLD.{0} COLLATE BINARY IS NOT NEW.{0}", column(at)));
+      const std::string name = column(at);
+      out.names.push_back(name);
+      out.changes.push_back(changed(name));
+      if (keeps_types(table_.columns[at])) {
+        out.changes.push_back(fmt::format("typeof(OLD.{0}) <> typeof(NEW.{0})", name));
+      }
+      by_name = by_name && table_.columns[at].hidden == 0;
     }
-    return fmt::format("{}{} WHERE {}", into_log_, key_of("OLD"), join(changed, " OR "));
+    if (table_.rowid_alias) append_rowid_names(out.names);
+    if (!by_name) out.names.clear();
+    return out;
+  }
+
+  void append_rowid_names(Names& names) const {
+    for (std::string& name : rowid_names(table_)) names.push_back(std::move(name));
   }
 
   /// What NEW will hold once a default has taken the place of NULL, as OR REPLACE does for columns
@@ -122,14 +163,20 @@ class Writer {
     return fmt::format("(SELECT {}) AS {}", join(values, ", "), row_);
   }
 
+  /// True if 1 and 1.0 are two values there: no affinity makes them one.
+  static bool keeps_types(const SqliteColumn& c) {
+    return affinity_of(c.declared_type, true) == Affinity::kNone;
+  }
+
   /// A unique index that is the mapped key itself, compared as the log compares it: the row that
   /// REPLACE deletes has the very key that the AFTER trigger notes.
   bool is_key(const SqliteUniqueIndex& unique) const {
     if (!unique.where.empty() || unique.terms.size() != key_.size()) return false;
     return std::all_of(unique.terms.begin(), unique.terms.end(), [&](const SqliteUniqueTerm& term) {
-      return term.column >= 0 && term.collation == "BINARY" &&
-             std::find(key_.begin(), key_.end(), static_cast<std::size_t>(term.column)) !=
-                 key_.end();
+      if (term.column < 0 || term.collation != "BINARY") return false;
+      const auto at = static_cast<std::size_t>(term.column);
+      return std::find(key_.begin(), key_.end(), at) != key_.end() &&
+             !keeps_types(table_.columns[at]);
     });
   }
 
@@ -164,7 +211,7 @@ class Writer {
     }
     Names statements;
     for (const std::string& condition : conditions) {
-      std::string statement = fmt::format("{}{} FROM {}{} WHERE {}", into_log_, key_of(row_),
+      std::string statement = fmt::format("{} SELECT {} FROM {}{} WHERE {}", into_log_, entry(row_),
                                           quoted_table_, row_ == "t" ? " AS t" : "", condition);
       if (update && !ids.empty()) {
         statement += fmt::format(" AND {0}.{1} <> OLD.{1}", row_, ids.front());
@@ -174,28 +221,34 @@ class Writer {
     return statements;
   }
 
-  /// " OF a, b": the columns whose change can displace a row; empty if that cannot be told by name.
-  std::string update_of() const {
-    Names columns;
+  /// A row that keeps what it holds of every unique index displaces nobody.
+  Watched displacing_columns() const {
+    Watched out;
     for (const SqliteUniqueIndex& unique : table_.unique_indexes) {
       if (is_key(unique)) continue;
-      if (!unique.where.empty()) return "";
+      if (!unique.where.empty()) return {};
       for (const SqliteUniqueTerm& term : unique.terms) {
         const bool plain = term.column >= 0;
-        if (!plain || table_.columns[static_cast<std::size_t>(term.column)].hidden != 0) return "";
-        columns.push_back(term.expression);
+        if (!plain || table_.columns[static_cast<std::size_t>(term.column)].hidden != 0) return {};
+        out.names.push_back(term.expression);
+        out.changes.push_back(changed(term.expression));
       }
     }
-    for (std::string& name : rowid_names(table_)) columns.push_back(std::move(name));
-    std::sort(columns.begin(), columns.end());
-    columns.erase(std::unique(columns.begin(), columns.end()), columns.end());
-    return columns.empty() ? "" : " OF " + join(columns, ", ");
+    const Names ids = rowid_names(table_);
+    if (!ids.empty() && !table_.rowid_alias) out.changes.push_back(changed(ids.front()));
+    append_rowid_names(out.names);
+    for (Names* list : {&out.names, &out.changes}) {
+      std::sort(list->begin(), list->end());
+      list->erase(std::unique(list->begin(), list->end()), list->end());
+    }
+    return out;
   }
 
   const SqliteTable& table_;
   std::string quoted_table_;
-  std::string row_;  // what the table's rows are called in FROM
-  std::string into_log_;
+  std::string row_;           // what the table's rows are called in FROM
+  std::string into_log_;      // INSERT INTO log(columns)
+  std::string table_number_;  // of the mapping
   std::vector<std::size_t> key_;
 };
 
