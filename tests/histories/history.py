@@ -99,6 +99,8 @@ class Maker:
                     self.write(rng.randint(1, 4))
             elif event < 0.7:
                 self.steps.append(["sync"])
+                if rng.random() < 0.4:
+                    self.steps.append(["probe"])
 
     def flip(self):
         """To the other side; sometimes the sidecar dies on the way."""

@@ -8,142 +8,26 @@ A history is plain data (JSON), so that one that failed can be shrunk, printed a
                                       connections are closed meanwhile
   ["flip", "postgres" | "old"]        until it has flipped, whatever dies on the way
   ["sync"]                            until the other side has all, then compare
+  ["probe"]                           the side that is not primary refuses every write
+  ["save"] ["restore"]                a copy of the store is taken, and put in its place, while nobody has it open
+  ["refuses", words]                  a sidecar must stop its pump and say these words; only as the last step
+  ["expect", "old" | "postgres", query, rows]
 Connections: 0 and 1 are the application's, 2 has the store attached as `app` to a database of its own.
 """
-import json
+import io
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
-import tempfile
 import time
 
 import psycopg2
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "life"))
-import compare  # noqa: E402
-from cluster import ThrowAwayCluster  # noqa: E402  (found in tests/life)
-from life import PROGRAM  # noqa: E402
-
-PG_EXTRA = "max_prepared_transactions = 8\nautovacuum = off"
-PATIENCE = float(os.environ.get("SWITCHBACK_HISTORY_PATIENCE", "60"))
-# How long the two sides may differ after the other side says that it has everything.
-GRACE = 3.0
-# How a sidecar may end: killed, well, or told to end before it listened.
-WELL = (-signal.SIGKILL, 0, -signal.SIGTERM)
+from bridge import GRACE, PATIENCE, Bridge, Failed
 
 
-class Failed(Exception):
-    """The history shows something wrong. `kind` is what a shorter history must show too."""
-
-    def __init__(self, kind, text):
-        super().__init__(f"{kind}: {text}")
-        self.kind = kind
-
-
-def history_cluster():
-    """The one PostgreSQL of a run."""
-    return ThrowAwayCluster(extra=PG_EXTRA)
-
-
-class Player:
-    """One history in a folder and a database of its own. Use as a context manager."""
-
-    number = 0
-
-    def __init__(self, cluster, script, environment=None):
-        self.cluster, self.script, self.extra = cluster, script, environment or {}
-        self.sidecar, self.primary = None, "old"
-        self.connections = {}
-        self.powered = None     # the last log entry when a sidecar began that may lose its power; nobody opens the store then
-        Player.number += 1
-        self.database = f"h{os.getpid()}_{Player.number}"
-
-    def __enter__(self):
-        self.folder = tempfile.mkdtemp(prefix="switchback-history-")
-        admin = self._admin()
-        admin.cursor().execute(f"CREATE DATABASE {self.database} STRATEGY FILE_COPY")
-        admin.close()
-        self.url = self.cluster.database_url(self.database)
-        self.pg = psycopg2.connect(self.url)
-        self.pg.autocommit = True
-        with self.pg.cursor() as cursor:
-            for line in self.script["postgres"]:
-                cursor.execute(line)
-        store = sqlite3.connect(self.path("store.db"), isolation_level=None)
-        store.execute(f"PRAGMA journal_mode = {self.script['journal_mode']}")
-        for line in self.script["sqlite"]:
-            store.execute(line)
-        store.close()
-        with open(self.path("switchback.toml"), "w", encoding="utf-8") as config:
-            config.write(f'[bridge]\nname = "h"\nstate_dir = "state"\nrun_dir = "run"\nmax_pause = "5s"\n'
-                         f'[admin]\nlisten = "127.0.0.1:0"\n'
-                         f'[store.app]\nsqlite = "store.db"\ntables = "*"\n{self.script["config"]}')
-        return self
-
-    def __exit__(self, kind, *_):
-        if self.sidecar and self.sidecar.poll() is None:
-            self.sidecar.kill()
-            self.sidecar.wait()
-        self.close_connections()
-        self.pg.close()
-        admin = self._admin()
-        with admin.cursor() as cursor:
-            cursor.execute(f"SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = "
-                           f"'{self.database}' AND NOT active")
-            cursor.execute("SELECT gid FROM pg_prepared_xacts WHERE database = %s", (self.database,))
-            left = [gid for gid, in cursor.fetchall()]
-        if left:
-            inside = psycopg2.connect(self.url)
-            inside.autocommit = True
-            for gid in left:
-                inside.cursor().execute(f"ROLLBACK PREPARED '{gid}'")
-            inside.close()
-        try:
-            admin.cursor().execute(f"DROP DATABASE {self.database} WITH (FORCE)")
-        except psycopg2.Error:
-            pass  # a walsender that is only just ending; the cluster goes at the end
-        admin.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _admin(self):
-        admin = psycopg2.connect(self.cluster.url)
-        admin.autocommit = True
-        return admin
-
-    def path(self, name):
-        """In the history's folder."""
-        return os.path.join(self.folder, name)
-
-    def log(self):
-        """What the sidecars said."""
-        with open(self.path("sidecar.log"), encoding="utf-8", errors="replace") as log:
-            return log.read()
-
-    # -- the application
-
-    def connection(self, number):
-        """One of the application's connections to SQLite."""
-        self.without_power_loss()
-        if number in self.connections:
-            return self.connections[number]
-        made = sqlite3.connect(self.path("store.db" if number != 2 else "beside.db"), timeout=30, isolation_level=None)
-        if number == 2:
-            made.execute("ATTACH ? AS app", (self.path("store.db"),))
-        else:
-            made.execute("ATTACH ? AS other", (self.path(f"other{number}.db"),))
-        for line in self.script.get("habits", {}).get(str(number), []):
-            made.execute(line)
-        self.connections[number] = made
-        return made
-
-    def close_connections(self):
-        """As an application that ends."""
-        for made in self.connections.values():
-            made.close()
-        self.connections.clear()
+class Player(Bridge):
+    """Plays the steps of one history."""
 
     def write_sqlite(self, number, lines):
         """Statements; one that fails leaves the rest to run, as a careless application would."""
@@ -179,7 +63,6 @@ class Player:
 
     @staticmethod
     def _copy(line):
-        import io
         head, rows = line.split("\n", 1)
         return head, io.StringIO(rows)
 
@@ -189,156 +72,6 @@ class Player:
             if table.get("serial") and line.startswith(f"INSERT INTO {table['name']} (") \
                     and "id" not in line[line.index("(") + 1:line.index(")")].split(", "):
                 raise Failed("sequence", f"{line}: {error}")
-
-    # -- the sidecar
-
-    def environment(self, more=None):
-        """Of every process of the program."""
-        return {**os.environ, "DATABASE_URL": self.url, "SWITCHBACK_FAILPOINT_LOG": self.path("failpoints.log"),
-                **self.extra, **(more or {})}
-
-    def start(self, environment=None):
-        """A sidecar, if none lives. One that may lose its power has the store to itself: a real power loss would end
-        the application's connections and the checker's too."""
-        if self.sidecar and self.sidecar.poll() is None:
-            return
-        self.powered = None
-        if environment and "SWITCHBACK_POWER_LOSS" in environment:
-            self.close_connections()
-            self.powered = self.last_entry() or 0
-        with open(self.path("sidecar.log"), "ab") as log:
-            self.sidecar = subprocess.Popen([PROGRAM, "-c", self.path("switchback.toml"), "run"], stdout=log, stderr=log,
-                                            env=self.environment(environment))
-
-    def without_power_loss(self):
-        """Before anybody else opens the store."""
-        if self.powered is not None:
-            self.end_sidecar(signal.SIGTERM)
-            self.start()
-
-    def look_at_sidecar(self):
-        """Starts it again if it was killed; anything else that ended it is a failure."""
-        if self.sidecar is None:
-            self.start()
-        elif self.sidecar.poll() is not None:
-            if self.sidecar.returncode not in WELL:
-                raise Failed("died", f"the sidecar ended with {self.sidecar.returncode}:\n{self.log()[-3000:]}")
-            self.start()
-
-    def end_sidecar(self, how):
-        """By SIGKILL or SIGTERM."""
-        if self.sidecar is None:
-            return
-        if self.sidecar.poll() is None:
-            self.sidecar.send_signal(how)
-        try:
-            code = self.sidecar.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            raise Failed("stuck", f"the sidecar does not end:\n{self.log()[-3000:]}") from None
-        if code not in WELL:
-            raise Failed("died", f"the sidecar ended with {code}:\n{self.log()[-3000:]}")
-
-    def die(self, environment):
-        """A power loss at a failpoint, with nobody else in the database, or no failpoint is reached: then SIGTERM."""
-        self.end_sidecar(signal.SIGTERM)
-        self.start({**environment, "SWITCHBACK_POWER_LOSS": "1"})
-        end = time.monotonic() + PATIENCE
-        while self.sidecar.poll() is None and not self.caught_up():
-            if time.monotonic() > end:
-                raise Failed("stuck", f"neither dead nor in sync:\n{self.log()[-3000:]}")
-            time.sleep(0.02)  # between two looks
-        self.end_sidecar(signal.SIGTERM)
-
-    def told(self):
-        """What the run folder says: (primary, epoch), or None while it cannot be told."""
-        try:
-            with open(self.path("run/primary"), encoding="utf-8") as file:
-                line = json.load(file)
-            return (line["groups"]["all"], line["epoch"]) if line["state"] == "settled" else None
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def flip(self, to):
-        """Types the command until it has happened."""
-        if self.primary == to:
-            return
-        command = "cutover" if to == "postgres" else "rollback"
-        self.wait_settled()
-        end = time.monotonic() + PATIENCE
-        while True:
-            self.look_at_sidecar()
-            done = subprocess.run([PROGRAM, "-c", self.path("switchback.toml"), command, "--yes", "--json"],
-                                  capture_output=True, text=True, env=self.environment(), timeout=PATIENCE)
-            said = done.stdout + done.stderr
-            if done.returncode == 0:
-                break
-            if done.returncode not in (1, 3):
-                raise Failed("flip", f"{command} ended with {done.returncode}: {said}")
-            if "in quarantine" in said and self.sidecar.poll() is None and self.caught_up():
-                raise Failed("quarantine", f"{said}\n{self.quarantine()}\n{self.differences()}")
-            if self.sidecar.poll() is not None:
-                self.look_at_sidecar()
-                self.wait_settled()
-                if self.told()[0] == to:
-                    break
-            if time.monotonic() > end:
-                raise Failed("flip", f"{command} does not come to an end: {said}\n{self.log()[-3000:]}")
-            time.sleep(0.05)  # before the next try
-        self.primary = to
-
-    def wait_settled(self):
-        """Until a sidecar that lives says who is primary."""
-        end = time.monotonic() + PATIENCE
-        while True:
-            self.look_at_sidecar()
-            if self.caught_up():
-                return
-            if time.monotonic() > end:
-                raise Failed("stuck", f"not settled:\n{self.log()[-3000:]}")
-            time.sleep(0.02)  # between two looks
-
-    # -- the two sides
-
-    def caught_up(self):
-        """True if the other side says that it has all that the primary took, and the sidecar which is primary."""
-        told = self.told()
-        if told is None:
-            return False
-        with self.pg.cursor() as cursor:
-            try:
-                if told[0] == "old":
-                    return self._caught_up_forward(cursor)
-                cursor.execute("SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE database = %s AND "
-                               "slot_type = 'logical'", (self.target(cursor), self.database))
-                return cursor.fetchone() == (True,)
-            except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
-                return False
-
-    def _caught_up_forward(self, cursor):
-        entry = self.powered if self.powered is not None else self.last_entry()
-        cursor.execute("SELECT value FROM switchback.checkpoint WHERE bridge = 'h'")
-        applied = cursor.fetchone()
-        return applied is not None and entry is not None and applied[0] >= entry
-
-    def last_entry(self):
-        """The newest seq of the log, or None before there is one."""
-        look = sqlite3.connect(self.path("store.db"), timeout=30)
-        try:
-            return look.execute("SELECT max(seq) FROM _switchback_log").fetchone()[0]
-        except sqlite3.OperationalError:
-            return None
-        finally:
-            look.close()
-
-    def target(self, cursor):
-        """The position that the reverse flow must have reached."""
-        if self.script_target is None:
-            # The flip's own marker: without it a source that has nothing to hand out says so only every few seconds.
-            cursor.execute("SELECT pg_logical_emit_message(true, 'switchback', 'drain')")
-            self.script_target = cursor.fetchone()[0]
-        return self.script_target
-
-    script_target = None
 
     def sync(self):
         """Compares until equal; differing although caught up, or never caught up, is a failure."""
@@ -359,23 +92,41 @@ class Player:
                              f"{lines[:5]}\n{self.log()[-3000:]}")
             time.sleep(0.01 if not caught_up else 0.05)  # between two looks
 
-    def quarantine(self):
-        """What PostgreSQL's side says of it."""
-        with self.pg.cursor() as cursor:
-            cursor.execute("SELECT table_name, key, reason FROM switchback.quarantine")
-            return cursor.fetchall()
+    # -- what fixed scripts need
 
-    def differences(self):
-        """By the independent comparison; quarantine of both sides counted together."""
-        look = sqlite3.connect(self.path("store.db"), timeout=30)
-        try:
+    def copy_store(self, what):
+        """While nobody has it open."""
+        self.end_sidecar(signal.SIGTERM)
+        self.close_connections()
+        names = ("store.db", "saved.db") if what == "save" else ("saved.db", "store.db")
+        for ending in ("", "-wal", "-shm", "-journal"):
+            if os.path.exists(self.path(names[1] + ending)):
+                os.remove(self.path(names[1] + ending))
+        source, target = sqlite3.connect(self.path(names[0])), sqlite3.connect(self.path(names[1]))
+        source.backup(target)
+        target.execute(f"PRAGMA journal_mode = {self.script['journal_mode']}")
+        source.close()
+        target.close()
+
+    def refuses(self, words):
+        """The pump stops, and says why; nothing is compared."""
+        end = time.monotonic() + PATIENCE
+        self.start()
+        while not ("(stopped)" in self.log() and words in self.log()):
+            if self.sidecar.poll() is not None or self.caught_up() or time.monotonic() > end:
+                raise Failed("accepted", f"the sidecar does not say: {words}\n{self.log()[-2000:]}")
+            time.sleep(0.05)  # between two looks
+
+    def expect(self, side, query, rows):
+        """What one side holds, beside what is compared."""
+        if side == "old":
+            found = self.connection(0).execute(query).fetchall()
+        else:
             with self.pg.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM switchback.quarantine WHERE bridge = 'h'")
-                held = cursor.fetchone()[0]
-                held += look.execute("SELECT count(*) FROM _switchback_quarantine").fetchone()[0]
-                return compare.differences(self.script["tables"], look, cursor, held)
-        finally:
-            look.close()
+                cursor.execute(query)
+                found = cursor.fetchall()
+        if [list(row) for row in found] != rows:
+            raise Failed("unexpected", f"{query}: {found} instead of {rows}")
 
     # -- all of it
 
@@ -404,6 +155,14 @@ class Player:
             self.flip(*rest)
         elif what == "sync":
             self.sync()
+        elif what == "probe":
+            probe(self)
+        elif what in ("save", "restore"):
+            self.copy_store(what)
+        elif what == "refuses":
+            self.refuses(*rest)
+        elif what == "expect":
+            self.expect(*rest)
         else:
             raise AssertionError(f"no such step: {what}")
 
@@ -411,9 +170,58 @@ class Player:
         """All steps, and an end at which both sides are equal and the sidecar stops well."""
         for step in self.script["steps"]:
             self.step(step)
+        if self.script["steps"] and self.script["steps"][-1][0] == "refuses":
+            return
         self.script_target = None
         self.sync()
         self.end_sidecar(signal.SIGTERM)
+
+
+def probe(player):
+    """The side that is not primary refuses every way of writing to each of its tables."""
+    for table in player.script["tables"]:
+        for name in [table["name"], *table.get("leaves", [])]:
+            key = table["key"][0]
+            lines = [f"UPDATE {name} SET {key} = {key}", f"DELETE FROM {name}",
+                     f"INSERT INTO {name} SELECT * FROM {name} LIMIT 1"]
+            if player.primary == "old":
+                _refused_by_postgres(player, lines + [f"TRUNCATE {name} CASCADE"])
+            elif name == table["name"]:
+                _refused_by_sqlite(player, name, lines)
+
+
+def _refused_by_postgres(player, lines):
+    with player.pg.cursor() as cursor:
+        for role in ("origin", "replica"):
+            for line in lines:
+                cursor.execute(f"BEGIN; SET LOCAL session_replication_role = {role}")
+                try:
+                    cursor.execute(line)
+                except psycopg2.Error as error:
+                    if error.pgcode != "25006":
+                        raise Failed("fence", f"{line}: {error}") from error
+                else:
+                    raise Failed("fence", f"PostgreSQL took: {line}")
+                finally:
+                    cursor.execute("ROLLBACK")
+
+
+def _refused_by_sqlite(player, name, lines):
+    connection = player.connection(0)
+    if not connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0]:
+        return
+    for line in lines:
+        connection.execute("BEGIN")
+        try:
+            connection.execute(line)
+        except sqlite3.Error as error:
+            if "switchback" not in str(error):
+                raise Failed("fence", f"{line}: {error}") from error
+        else:
+            raise Failed("fence", f"SQLite took: {line}")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
 
 
 def play(cluster, script, environment=None):

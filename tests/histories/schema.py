@@ -96,8 +96,8 @@ class Table:
 
     def described(self):
         """What compare.py reads."""
-        return {"name": self.name, "key": self.key, "serial": self.form == "autoincrement", "columns": [[column.name, column.kind] for column in
-                                                                self.by_key_first()],
+        return {"name": self.name, "key": self.key, "serial": self.form == "autoincrement",
+                "columns": [[column.name, column.kind] for column in self.by_key_first()],
                 "orphans": self.orphans or "quarantine",
                 "references": [{"column": link.column, "parent": link.parent.name} for link in self.links]}
 

@@ -11,7 +11,8 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import history  # noqa: E402
 import shrink  # noqa: E402
-from play import PROGRAM, history_cluster, play  # noqa: E402
+from bridge import PROGRAM, history_cluster  # noqa: E402
+from play import play  # noqa: E402
 
 
 @unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
