@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "bridge/wanted_rows.h"
+
 namespace switchback {
 namespace {
 
@@ -202,7 +204,10 @@ void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) 
   last_change_ = Deadline::Clock::now();
   const std::uint64_t count = chunk.changes().size();
   rate_changes_ += count;
-  if (chunk.boundary) parts.sink->commit(*chunk.boundary, rejects);
+  if (chunk.boundary) {
+    supply_wanted(*chunk.boundary, parts, rejects);
+    parts.sink->commit(*chunk.boundary, rejects);
+  }
   const std::lock_guard lock(mutex_);
   progress_.changes += count;
   if (!chunk.boundary) return;
@@ -214,6 +219,14 @@ void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) 
   ++progress_.batches;
   progress_.error.reset();
   rejects.clear();
+}
+
+void Pump::supply_wanted(const Position& boundary, Parts& parts, std::vector<Reject>& rejects) {
+  if (!parts.make_reader) return;
+  const Chunk wanted = parts.sink->wanted_rows();
+  if (wanted.empty()) return;
+  // A connection for each such batch: they are rare, and a reader kept for them would idle.
+  supply_wanted_rows(wanted, boundary, *parts.make_reader(), *parts.sink, rejects);
 }
 
 void Pump::publish_durable(Parts& parts) {

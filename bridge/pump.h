@@ -22,6 +22,7 @@
 #include "state/model/position.h"
 #include "state/ports/change_sink.h"
 #include "state/ports/change_source.h"
+#include "state/ports/row_reader.h"
 
 namespace switchback {
 
@@ -62,6 +63,8 @@ class Pump {
   struct Parts {
     std::unique_ptr<ChangeSource> source;
     std::unique_ptr<ChangeSink> sink;
+    /// Of the source's side, for rows of which it sends a part only; called when one is needed.
+    std::function<std::unique_ptr<RowReader>()> make_reader = {};
   };
   /// Called on the pump's thread at start and after each failure; may throw Error.
   using MakeParts = std::function<Parts()>;
@@ -93,6 +96,7 @@ class Pump {
   void run(std::stop_token stop);
   void flow(Parts& parts, std::stop_token stop);
   void take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects);
+  void supply_wanted(const Position& boundary, Parts& parts, std::vector<Reject>& rejects);
   void publish_durable(Parts& parts);
   void publish_lag(Parts& parts);
   void stand_parked(Parts& parts, std::stop_token stop);

@@ -223,7 +223,8 @@ void Supervisor::start_pump(Side to) {
   auto made = std::make_shared<Pump>(
       fmt::format("pump to {}", to_string(to)),
       [this, to] {
-        return Pump::Parts{site_->of(other(to)).make_source(), site_->of(to).make_sink()};
+        return Pump::Parts{site_->of(other(to)).make_source(), site_->of(to).make_sink(),
+                           [this, to] { return site_->of(other(to)).make_reader(); }};
       },
       PumpOptions{.seed = std::random_device{}()});
   {

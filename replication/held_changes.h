@@ -4,22 +4,33 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "replication/pipeline.h"
+#include "replication/unique_values.h"
 #include "state/ports/change_sink.h"
 
 namespace switchback {
 
 class HeldChanges {
  public:
-  /// Applies the changes or leaves no trace of them and says why.
-  using Attempt =
-      std::function<std::optional<RowError>(const Chunk&, std::span<const std::uint32_t>)>;
+  /// The sink's open transaction, as far as settling needs it.
+  class Transaction {
+   public:
+    virtual ~Transaction() = default;
+    /// Applies the changes or leaves no trace of them and says why.
+    virtual std::optional<RowError> attempt(const Chunk& chunk,
+                                            std::span<const std::uint32_t> changes) = 0;
+    /// A state that back() returns to, unless keep() is called first. Not nested.
+    virtual void mark() = 0;
+    virtual void back() = 0;
+    virtual void keep() = 0;
+    virtual const UniqueColumns& unique_columns(TableId table) = 0;
+  };
 
   /// `mapping` must outlive it.
   explicit HeldChanges(const Mapping& mapping) : mapping_(mapping) {}
@@ -27,9 +38,12 @@ class HeldChanges {
   void hold(const Chunk& chunk, const Change& change, std::string key, RowError error);
   /// A later change of this key replaces the one held.
   void drop(TableId table, std::string_view key);
-  /// Tries again, all together and then one by one, until nothing moves any more. At the batch's
-  /// end `last` lets orphans lose their reference where the table's policy says so.
-  void settle(const Attempt& attempt, bool last);
+  /// Whether a row is held that is to leave this key, or to get it from another row.
+  bool moving(TableId table, std::string_view key) const;
+  /// Tries again, all together and then one by one, until nothing moves any more; rows that have
+  /// each other's unique values or keys first let go of them together. At the batch's end `last`
+  /// lets orphans lose their reference where the table's policy says so.
+  void settle(Transaction& transaction, bool last);
   /// What is still held, as rejects.
   void report(std::vector<Reject>& rejects) const;
 
@@ -44,13 +58,23 @@ class HeldChanges {
     std::string key;
     RowError error;
   };
-  bool try_each(const Attempt& attempt, bool forward);
-  bool null_orphans(const Attempt& attempt);
-  bool null_orphan(const Attempt& attempt, const Held& held) const;
+  bool try_each(Transaction& transaction, bool forward);
+  bool null_orphans(Transaction& transaction);
+  bool null_orphan(Transaction& transaction, const Held& held) const;
+  bool break_circles(Transaction& transaction);
+  std::vector<Held*> stuck_over_values(const std::set<std::uint32_t>& hopeless);
+  bool exchange_at_once(Transaction& transaction, const std::vector<Held*>& stuck);
+  bool exchange_one_by_one(Transaction& transaction, const std::vector<Held*>& stuck,
+                           std::set<std::uint32_t>& hopeless);
+  bool add_parking(const Held& held, const UniqueColumns& unique, bool nulls, Chunk& out);
+  bool add_key(const Held& held, Chunk& out);
+  void add_unparking(const Held& held, const Chunk& parking, const Change& parked,
+                     Chunk& out) const;
 
   const Mapping& mapping_;
   Chunk chunk_;
   std::vector<Held> held_;
+  std::uint64_t placeholders_ = 0;
 };
 
 }  // namespace switchback

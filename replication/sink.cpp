@@ -3,6 +3,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "replication/unique_values.h"
 #include "state/base/failpoint.h"
 
 namespace switchback {
@@ -77,6 +78,33 @@ void PostgresSink::undo(bool whole) {
   }
 }
 
+// The savepoint of attempt() nests in the mark's.
+void PostgresSink::mark() {
+  if (!begun_) {
+    Pipeline pipeline(*connection_);
+    send_begin(pipeline);
+    pipeline.finish();
+  }
+  connection_->exec("SAVEPOINT switchback_mark");
+  before_mark_ = std::exchange(savepoint_, Savepoint::kNone);
+}
+
+void PostgresSink::back() {
+  connection_->exec("ROLLBACK TO SAVEPOINT switchback_mark; RELEASE SAVEPOINT switchback_mark");
+  savepoint_ = before_mark_;
+}
+
+void PostgresSink::keep() {
+  connection_->exec("RELEASE SAVEPOINT switchback_mark");
+  savepoint_ = before_mark_ == Savepoint::kClean ? Savepoint::kUsed : before_mark_;
+}
+
+const UniqueColumns& PostgresSink::unique_columns(TableId table) {
+  const auto known = unique_columns_.find(table);
+  if (known != unique_columns_.end()) return known->second;
+  return unique_columns_[table] = switchback::unique_columns(*connection_, mapping_->table(table));
+}
+
 // Halves go in order, so the chunk's order holds among all that succeed.
 void PostgresSink::apply_parts(const Chunk& chunk, std::span<const std::uint32_t> changes) {
   if (changes.empty()) return;
@@ -119,7 +147,8 @@ void PostgresSink::forget_superseded(const Chunk& chunk, std::vector<Reject>& re
   std::set<std::pair<TableId, std::string>> refused;
   for (const Reject& reject : rejects) refused.emplace(reject.table, reject.key);
   const auto forget = [&](TableId table, const std::string& key) {
-    if (!refused.contains({table, key})) return;
+    // A row on its way to this key is another one: what is said of the key is not said of it.
+    if (!refused.contains({table, key}) || held_.moving(table, key)) return;
     held_.drop(table, key);
     std::erase_if(rejects,
                   [&](const Reject& reject) { return reject.table == table && reject.key == key; });
@@ -145,7 +174,7 @@ void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& re
   }
   const auto superseded = [&](std::uint32_t i) {
     const Change& change = chunk.changes()[i];
-    return last.at({change.table, key_of(chunk, change)}) != i;
+    return change.old_key == Change::kNone && last.at({change.table, key_of(chunk, change)}) != i;
   };
   for (const auto& [i, reason] : unfit_) {
     const Change& change = chunk.changes()[i];
@@ -164,8 +193,7 @@ void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& re
   });
   const bool full = held_.bytes() > kMostHeldBytes;
   if (chunk.boundary || full) {
-    held_.settle([this](const Chunk& held, auto changes) { return attempt(held, changes); },
-                 chunk.boundary.has_value());
+    held_.settle(*this, chunk.boundary.has_value());
   }
   held_.report(rejects);
   if (full) held_.clear();

@@ -21,7 +21,7 @@
 
 namespace switchback {
 
-class PostgresSink final : public ChangeSink {
+class PostgresSink final : public ChangeSink, private HeldChanges::Transaction {
  public:
   PostgresSink(std::string conninfo, std::shared_ptr<const Mapping> mapping, std::string store);
 
@@ -47,8 +47,13 @@ class PostgresSink final : public ChangeSink {
   void send_begin(Pipeline& pipeline);
   /// Makes the state so far one that undo() comes back to.
   void send_savepoint(Pipeline& pipeline);
-  /// Applies the changes in one round trip, or undoes them and says why.
-  std::optional<RowError> attempt(const Chunk& chunk, std::span<const std::uint32_t> changes);
+  /// In one round trip.
+  std::optional<RowError> attempt(const Chunk& chunk,
+                                  std::span<const std::uint32_t> changes) override;
+  void mark() override;
+  void back() override;
+  void keep() override;
+  const UniqueColumns& unique_columns(TableId table) override;
   void undo(bool whole);
   /// Applies what can be applied of them; the failures are appended to failed_.
   void apply_parts(const Chunk& chunk, std::span<const std::uint32_t> changes);
@@ -65,6 +70,8 @@ class PostgresSink final : public ChangeSink {
   bool begun_ = false;
   // kClean: nothing happened since it was set; kUsed: what came after it stays.
   enum class Savepoint { kNone, kClean, kUsed } savepoint_ = Savepoint::kNone;
+  Savepoint before_mark_ = Savepoint::kNone;
+  std::map<TableId, UniqueColumns> unique_columns_;  // as this session found them
   Position applied_;
   Quarantine quarantine_;
   HeldChanges held_;

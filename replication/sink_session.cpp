@@ -46,6 +46,7 @@ constexpr const char* kHasDeferrable =
 void PostgresSink::open_session() {
   applier_.reset();
   connection_.reset();
+  unique_columns_.clear();
   // Kept only once it is complete: a session without the lock must never be taken for one with it.
   Connection session =
       Connection::open(conninfo_, "switchback " + mapping_->bridge + " sink " + store_);

@@ -151,26 +151,6 @@ TEST_F(SinkIsolation, ALaterChangeOfTheKeyReplacesTheRefusedOne) {
   EXPECT_EQ(sink_->quarantined(), 0u);
 }
 
-TEST_F(SinkIsolation, ASwapIsQuarantinedUnlessTheConstraintCanBeDeferred) {
-  make(
-      "CREATE TABLE hard (id int PRIMARY KEY, v text UNIQUE);"
-      "CREATE TABLE soft (id int PRIMARY KEY, v text, UNIQUE (v) DEFERRABLE)");
-  for (const char* name : {"hard", "soft"}) {
-    upsert(name, {"1", "a"});
-    upsert(name, {"2", "b"});
-  }
-  EXPECT_THAT(commit(), IsEmpty());
-  for (const char* name : {"hard", "soft"}) {
-    upsert(name, {"1", "b"});
-    upsert(name, {"2", "a"});
-  }
-  const auto rejects = commit();
-  EXPECT_EQ(summary(rejects), "[\"1\"]: 23505\n[\"2\"]: 23505\n");
-  for (const Reject& reject : rejects) EXPECT_EQ(reject.table, table("hard").id);
-  EXPECT_EQ(sql("SELECT * FROM soft ORDER BY id"), "1|b\n2|a");
-  EXPECT_EQ(sql("SELECT * FROM hard ORDER BY id"), "1|a\n2|b");
-}
-
 TEST_F(SinkIsolation, WhatADeferredConstraintRefusesIsFoundBeforeCommit) {
   make(
       "CREATE TABLE p (id int PRIMARY KEY);"

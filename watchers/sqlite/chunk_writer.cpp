@@ -1,26 +1,50 @@
 #include "watchers/sqlite/chunk_writer.h"
 
+#include <algorithm>
+
 #include "state/base/error.h"
 
 namespace switchback {
 
 using Outcome = Written::Outcome;
 
+namespace {
+
+constexpr std::size_t kMostWaitingBytes = std::size_t{8} << 20;
+
+}  // namespace
+
 ChunkWriter::ChunkWriter(SQLite::Database& database, const Mapping& mapping,
-                         SqliteQuarantine& quarantine)
+                         SqliteQuarantine& quarantine, std::filesystem::path spool_folder)
     : database_(database),
       mapping_(mapping),
       quarantine_(quarantine),
-      writers_(mapping.tables.size()) {}
+      writers_(mapping.tables.size()),
+      replay_(std::move(spool_folder)) {}
+
+void ChunkWriter::forget_batch() {
+  waiting_.clear();
+  rejected_.clear();
+  wanted_.clear();
+  displaced_.clear();
+  before_displacing_.reset();
+  replay_.clear();
+}
 
 void ChunkWriter::apply(const Chunk& chunk, std::vector<Reject>& rejects) {
-  waiting_.clear();
-  waiting_rows_.clear();
-  for (const Change& change : chunk.changes()) take(chunk, change, rejects);
-  retry_waiting(chunk, rejects);
-  if (!waiting_.empty() && break_circle(chunk, rejects)) return;
-  for (auto& stuck : std::exchange(waiting_, {})) {
-    reject(chunk, *stuck.change, std::move(stuck.reason), rejects);
+  take_from(chunk, 0, rejects);
+  if (before_displacing_) keep_for_replay(chunk);
+  if (!chunk.boundary && waiting_.bytes() <= kMostWaitingBytes) return;
+  settle_waiting(rejects);
+  if (before_displacing_) displaced_.empty() ? end_displacing() : replay(rejects);
+  reject_waiting(rejects);
+}
+
+void ChunkWriter::take_from(const Chunk& chunk, std::size_t first, std::vector<Reject>& rejects) {
+  const auto changes = chunk.changes();
+  for (at_ = first; at_ < changes.size(); ++at_) {
+    take(chunk, changes[at_], rejects);
+    if (before_displacing_ && displaced_.empty()) end_displacing();
   }
 }
 
@@ -30,14 +54,20 @@ RowWriter& ChunkWriter::writer(TableId table) {
   return *made;
 }
 
-Written ChunkWriter::write(const Chunk& chunk, const Change& change) {
+Written ChunkWriter::write(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects) {
   switch (change.op) {
     case Op::kUpsert:
-      return writer(change.table).upsert(chunk, change);
-    case Op::kDelete:
-      return writer(change.table).remove(chunk, change);
+      return upsert(chunk, change, rejects);
+    case Op::kDelete: {
+      const RowName row = row_name(chunk, change, chunk.row(change));
+      const ParkedRow* parked = displaced(row);
+      Written written = writer(change.table).remove(chunk, change, parked);
+      if (parked != nullptr && written.outcome == Outcome::kDone) is_placed(row);
+      return written;
+    }
     case Op::kTruncate:
       writer(change.table).truncate();
+      std::erase_if(displaced_, [&](const auto& one) { return one.first.first == change.table; });
       return {};
     case Op::kMisfit:
       return {Outcome::kRefused, std::string(chunk.text(change.reason))};
@@ -47,78 +77,47 @@ Written ChunkWriter::write(const Chunk& chunk, const Change& change) {
 
 void ChunkWriter::take(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects) {
   // Nothing that waits may be applied after a TRUNCATE that followed it.
-  if (change.op == Op::kTruncate && !waiting_.empty()) {
-    std::erase_if(waiting_, [&](const Waiting& one) { return one.change->table == change.table; });
+  if (change.op == Op::kTruncate) waiting_.drop(change.table);
+  const auto wait = [&](std::vector<RowName> rows, std::string reason) {
+    const auto width = mapping_.table(change.table).key_width;
+    waiting_.add(chunk, change, width, std::move(rows), std::move(reason));
+  };
+  if (!waiting_.empty()) {
+    auto rows = rows_of(chunk, change);
+    if (waiting_.any_of(rows)) {
+      return wait(std::move(rows), "an earlier change of this row waits");
+    }
   }
-  if (must_wait(chunk, change)) return wait(chunk, change, "an earlier change of this row waits");
-  Written written = write(chunk, change);
+  Written written = write(chunk, change, rejects);
   switch (written.outcome) {
     case Outcome::kDone:
-      return settle(chunk, change, rejects);
+      return is_done(chunk, change, rejects);
     case Outcome::kConflict:
-      return wait(chunk, change, std::move(written.reason));
+      return wait(rows_of(chunk, change), std::move(written.reason));
     case Outcome::kRefused:
-      return reject(chunk, change, std::move(written.reason), rejects);
+    case Outcome::kMissing:
+      return reject(chunk, change, written, rejects);
   }
 }
 
-std::vector<std::string> ChunkWriter::keys_of(const Chunk& chunk, const Change& change) const {
+RowName ChunkWriter::row_name(const Chunk& chunk, const Change& change,
+                              std::span<const Cell> key) const {
+  return {change.table, key_text(chunk, key)};
+}
+
+std::vector<RowName> ChunkWriter::rows_of(const Chunk& chunk, const Change& change) const {
   const auto width = mapping_.table(change.table).key_width;
-  std::vector<std::string> keys;
-  if (change.op == Op::kTruncate) return keys;
-  keys.push_back(key_text(chunk, chunk.row(change).first(width)));
-  if (change.old_key != Change::kNone)
-    keys.push_back(key_text(chunk, chunk.old_key(change, width)));
-  return keys;
-}
-
-/// Changes of one row stay in their order: behind one that waits, the next waits too.
-bool ChunkWriter::must_wait(const Chunk& chunk, const Change& change) const {
-  if (waiting_rows_.empty()) return false;
-  for (auto& key : keys_of(chunk, change)) {
-    if (waiting_rows_.contains({change.table, std::move(key)})) return true;
+  std::vector<RowName> rows;
+  if (change.op == Op::kTruncate) return rows;
+  rows.push_back(row_name(chunk, change, chunk.row(change).first(width)));
+  if (change.old_key != Change::kNone) {
+    rows.push_back(row_name(chunk, change, chunk.old_key(change, width)));
   }
-  return false;
+  return rows;
 }
 
-void ChunkWriter::wait(const Chunk& chunk, const Change& change, std::string reason) {
-  for (auto& key : keys_of(chunk, change)) waiting_rows_.emplace(change.table, std::move(key));
-  waiting_.push_back({&change, std::move(reason)});
-}
-
-/// Again and again in their order, until a round gets nobody further.
-void ChunkWriter::retry_waiting(const Chunk& chunk, std::vector<Reject>& rejects) {
-  for (std::size_t before = waiting_.size() + 1; !waiting_.empty() && waiting_.size() < before;) {
-    before = waiting_.size();
-    waiting_rows_.clear();
-    for (auto& one : std::exchange(waiting_, {})) take(chunk, *one.change, rejects);
-  }
-}
-
-/// True if everything that waited could be applied once all of it had let go of its old values.
-bool ChunkWriter::break_circle(const Chunk& chunk, std::vector<Reject>& rejects) {
-  const auto stuck = waiting_;
-  auto rejects_before = rejects;
-  auto rejected_before = rejected_;
-  database_.exec("SAVEPOINT circle");
-  bool parked = false;
-  for (const auto& one : stuck)
-    parked = writer(one.change->table).park(chunk, *one.change) || parked;
-  if (parked) retry_waiting(chunk, rejects);
-  if (parked && waiting_.empty() && rejects.size() <= rejects_before.size()) {
-    database_.exec("RELEASE circle");
-    return true;
-  }
-  database_.exec("ROLLBACK TO circle; RELEASE circle");
-  rejects = std::move(rejects_before);
-  rejected_ = std::move(rejected_before);
-  quarantine_.recount();
-  waiting_ = stuck;
-  return false;
-}
-
-/// The change is in: whatever was said against its row before is over.
-void ChunkWriter::settle(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects) {
+/// The change is in: whatever was said against its rows before is over.
+void ChunkWriter::is_done(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects) {
   if (rejected_.empty() && quarantine_.open() == 0) return;
   const TableMap& map = mapping_.table(change.table);
   if (change.op == Op::kTruncate) {
@@ -127,19 +126,35 @@ void ChunkWriter::settle(const Chunk& chunk, const Change& change, std::vector<R
     quarantine_.end_all(map.old_table);
     return;
   }
-  for (const auto& key : keys_of(chunk, change)) {
-    if (quarantine_.open() != 0) quarantine_.end(map.old_table, key);
-    if (rejected_.erase({change.table, key}) == 0) continue;
-    std::erase_if(rejects,
-                  [&](const Reject& one) { return one.table == change.table && one.key == key; });
-  }
+  for (const auto& row : rows_of(chunk, change)) end_quarantine(row, rejects);
 }
 
-void ChunkWriter::reject(const Chunk& chunk, const Change& change, std::string reason,
+void ChunkWriter::end_quarantine(const RowName& row, std::vector<Reject>& rejects) {
+  if (quarantine_.open() != 0) quarantine_.end(mapping_.table(row.first).old_table, row.second);
+  if (rejected_.erase(row) == 0) return;
+  std::erase_if(rejects,
+                [&](const Reject& one) { return one.table == row.first && one.key == row.second; });
+}
+
+/// Of a rename both keys are wrong here from now on, unless there is no row under the old one.
+void ChunkWriter::reject(const Chunk& chunk, const Change& change, const Written& why,
                          std::vector<Reject>& rejects) {
-  std::string key = keys_of(chunk, change).at(0);
-  if (!rejected_.emplace(change.table, key).second) return;
-  rejects.push_back({change.table, std::move(key), std::move(reason), {}});
+  auto rows = rows_of(chunk, change);
+  const auto width = mapping_.table(change.table).key_width;
+  if (rows.size() == 2 && displaced(rows[1]) == nullptr &&
+      !writer(change.table).has(chunk, chunk.old_key(change, width))) {
+    end_quarantine(rows[1], rejects);
+    rows.pop_back();
+  }
+  for (auto& row : rows) {
+    if (!rejected_.insert(row).second) continue;
+    rejects.push_back({change.table, std::move(row.second), why.reason, {}});
+  }
+  if (why.outcome != Outcome::kMissing) return;
+  for (const Cell& cell : chunk.row(change).first(width)) {
+    wanted_.add(copy_cell(cell, chunk, wanted_));
+  }
+  wanted_.end_delete(change.table);
 }
 
 }  // namespace switchback

@@ -8,6 +8,7 @@ namespace switchback {
 
 SqliteQuarantine::SqliteQuarantine(SQLite::Database& database)
     : database_(database),
+      has_(database, fmt::format("SELECT 1 FROM {} WHERE tbl = ? AND key = ?", kQuarantineTable)),
       add_(database,
            fmt::format("INSERT INTO {} (tbl, key, reason, since) VALUES "
                        "(?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) ON CONFLICT (tbl, key) "
@@ -16,6 +17,16 @@ SqliteQuarantine::SqliteQuarantine(SQLite::Database& database)
       end_(database, fmt::format("DELETE FROM {} WHERE tbl = ? AND key = ?", kQuarantineTable)),
       end_all_(database, fmt::format("DELETE FROM {} WHERE tbl = ?", kQuarantineTable)) {
   recount();
+}
+
+bool SqliteQuarantine::has(const std::string& table, const std::string& key) {
+  if (open_ == 0) return false;
+  has_.reset();
+  has_.bindNoCopy(1, table);
+  has_.bindNoCopy(2, key);
+  const bool found = has_.executeStep();
+  has_.reset();
+  return found;
 }
 
 void SqliteQuarantine::add(const std::string& table, const std::string& key,

@@ -17,6 +17,7 @@ class SqliteQuarantine {
   explicit SqliteQuarantine(SQLite::Database& database);
 
   std::uint64_t open() const { return open_; }
+  bool has(const std::string& table, const std::string& key);
   /// recount() after the last one.
   void add(const std::string& table, const std::string& key, const std::string& reason);
   /// A later change of the key was applied.
@@ -27,6 +28,7 @@ class SqliteQuarantine {
 
  private:
   SQLite::Database& database_;
+  SQLite::Statement has_;
   SQLite::Statement add_;
   SQLite::Statement end_;
   SQLite::Statement end_all_;

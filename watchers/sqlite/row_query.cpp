@@ -1,6 +1,7 @@
 #include "watchers/sqlite/row_query.h"
 
 #include <fmt/format.h>
+#include <sqlite3.h>
 
 #include <algorithm>
 #include <array>
@@ -158,6 +159,11 @@ std::vector<KeyForm> key_forms(const ColumnMap& column, const Cell& cell, const 
       break;
   }
   return forms;
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+  return a.size() == b.size() && !a.empty() &&
+         sqlite3_strnicmp(a.data(), b.data(), static_cast<int>(a.size())) == 0;
 }
 
 std::string column_list(const TableMap& map) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "state/model/chunk.h"
@@ -16,6 +17,9 @@
 #include "watchers/sqlite/prepared.h"
 
 namespace switchback {
+
+/// As SQLite compares the names of tables and columns. An empty one is nobody's.
+bool same_name(std::string_view a, std::string_view b);
 
 /// "c1, c2, …": the mapped columns in table-map order, quoted; NULL for a column that the old side
 /// does not have.

@@ -10,7 +10,6 @@
 
 #include "state/base/error.h"
 #include "state/base/sql_quote.h"
-#include "watchers/sqlite/row_query.h"
 
 namespace switchback {
 namespace {
@@ -20,33 +19,20 @@ using Outcome = Written::Outcome;
 // Sets of columns that one table's changes touch; real applications have a handful.
 constexpr std::size_t kMostStatements = 64;
 
-/// https://www.sqlite.org/datatype3.html#determination_of_column_affinity
-enum class Affinity { kText, kNumber, kNone };
-Affinity affinity_of(std::string type) {
-  std::transform(type.begin(), type.end(), type.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  const auto has = [&](const char* word) { return type.find(word) != type.npos; };
-  if (has("INT")) return Affinity::kNumber;
-  if (has("CHAR") || has("CLOB") || has("TEXT")) return Affinity::kText;
-  if (has("BLOB") || type.empty()) return Affinity::kNone;
-  return Affinity::kNumber;
-}
-
 /// Where the column's affinity makes every spelling of a key one stored value.
 bool has_one_form(Kind kind, Affinity affinity) {
   if (kind == Kind::kInt) return affinity != Affinity::kNone;
   return kind == Kind::kText && affinity == Affinity::kText;
 }
 
-bool same_name(std::string_view a, std::string_view b) {
-  return a.size() == b.size() && !a.empty() &&
-         sqlite3_strnicmp(a.data(), b.data(), static_cast<int>(a.size())) == 0;
-}
-
 }  // namespace
 
 RowWriter::RowWriter(SQLite::Database& database, const TableMap& map)
-    : database_(database), map_(&map), columns_(map.columns.size()), mask_(map.columns.size()) {
+    : database_(database),
+      map_(&map),
+      columns_(map.columns.size()),
+      mask_(map.columns.size()),
+      probe_(database) {
   look_at_columns();
   const std::string table = quote_identifier(map.old_table);
   find_.emplace(database_,
@@ -55,8 +41,16 @@ RowWriter::RowWriter(SQLite::Database& database, const TableMap& map)
   delete_.emplace(database_, fmt::format("DELETE FROM {} WHERE {}", table, place_condition(1)));
 }
 
+bool RowWriter::is_strict() {
+  SQLite::Statement query(database_,
+                          "SELECT strict FROM pragma_table_list(?) WHERE schema = 'main'");
+  query.bind(1, map_->old_table);
+  return query.executeStep() && query.getColumn(0).getInt() != 0;
+}
+
 void RowWriter::look_at_columns() {
   std::array<std::string_view, 3> rowid_names = {"_rowid_", "rowid", "oid"};
+  const bool strict = is_strict();
   SQLite::Statement columns(database_, "SELECT name, type, hidden FROM pragma_table_xinfo(?)");
   columns.bind(1, map_->old_table);
   while (columns.executeStep()) {
@@ -67,8 +61,8 @@ void RowWriter::look_at_columns() {
     for (std::size_t i = 0; i < columns_.size(); ++i) {
       if (!same_name(map_->columns[i].old_name, name)) continue;
       columns_[i].writable = columns.getColumn(2).getInt() == 0;
-      columns_[i].one_form = has_one_form(kind_of(map_->columns[i].type),
-                                          affinity_of(columns.getColumn(1).getString()));
+      columns_[i].affinity = affinity_of(columns.getColumn(1).getString(), strict);
+      columns_[i].one_form = has_one_form(kind_of(map_->columns[i].type), columns_[i].affinity);
     }
   }
   SQLite::Statement kind(database_, "SELECT wr FROM pragma_table_list(?) WHERE schema = 'main'");
@@ -80,21 +74,6 @@ void RowWriter::look_at_columns() {
   if (kind.getColumn(0).getInt() != 0) return;  // WITHOUT ROWID
   for (const auto rowid : rowid_names) {
     if (rowid_.empty()) rowid_ = rowid;
-  }
-}
-
-void RowWriter::look_for_unique() {
-  if (std::exchange(looked_for_unique_, true)) return;
-  SQLite::Statement names(database_,
-                          "SELECT term.name FROM pragma_index_list(?) AS list, "
-                          "pragma_index_info(list.name) AS term WHERE list.\"unique\"");
-  names.bind(1, map_->old_table);
-  while (names.executeStep()) {
-    const bool expression = names.getColumn(0).isNull();  // may read any column
-    const std::string name = expression ? "" : names.getColumn(0).getString();
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      if (expression || same_name(map_->columns[i].old_name, name)) columns_[i].in_unique = true;
-    }
   }
 }
 
@@ -132,6 +111,14 @@ bool RowWriter::find(std::span<const Cell> key, const Chunk& chunk) {
   return false;
 }
 
+/// SQLite converts what it compares: '007' finds the 7 of a numeric column.
+bool RowWriter::stands_on(std::span<const Cell> key, const Chunk& chunk) const {
+  for (std::size_t i = 0; i < key.size(); ++i) {
+    if (!same_meaning(map_->columns[i], stored(i), key[i], chunk)) return false;
+  }
+  return true;
+}
+
 /// Tries every combination of the stored forms the key's columns may have.
 bool RowWriter::find_in_any_form(std::span<const Cell> key, const Chunk& chunk) {
   std::vector<std::vector<KeyForm>> forms;
@@ -143,7 +130,9 @@ bool RowWriter::find_in_any_form(std::span<const Cell> key, const Chunk& chunk) 
     for (std::size_t i = 0; i < key.size(); ++i) {
       bind_value(find_->get(), static_cast<int>(i) + 1, forms[i].at(choice[i]).view());
     }
-    if (find_->step()) return true;
+    while (find_->step()) {
+      if (stands_on(key, chunk)) return true;
+    }
     find_->reset();
     std::size_t turn = 0;
     while (turn < key.size() && ++choice[turn] == forms[turn].size()) choice[turn++] = 0;
@@ -151,13 +140,24 @@ bool RowWriter::find_in_any_form(std::span<const Cell> key, const Chunk& chunk) 
   }
 }
 
-Written RowWriter::upsert(const Chunk& chunk, const Change& change) {
+bool RowWriter::has(const Chunk& chunk, std::span<const Cell> key) {
+  const bool found = find(key, chunk);
+  find_->reset();
+  return found;
+}
+
+bool RowWriter::find_row_of(const Chunk& chunk, const Change& change, const ParkedRow* parked) {
+  if (parked != nullptr) return find(*parked);
+  const bool renamed = change.old_key != Change::kNone;
+  // A repeated rename finds the row under its new key already.
+  return (renamed && find(chunk.old_key(change, map_->key_width), chunk)) ||
+         find(chunk.row(change).first(map_->key_width), chunk);
+}
+
+Written RowWriter::upsert(const Chunk& chunk, const Change& change, const ParkedRow* parked) {
   const auto row = chunk.row(change);
   try {
-    const bool renamed = change.old_key != Change::kNone;
-    // A repeated rename finds the row under its new key already.
-    const bool found = (renamed && find(chunk.old_key(change, map_->key_width), chunk)) ||
-                       find(row.first(map_->key_width), chunk);
+    const bool found = find_row_of(chunk, change, parked);
     const ResetAtEnd reset(*find_);
     return found ? update(row, chunk) : insert(row, chunk);
   } catch (const Error& error) {
@@ -166,8 +166,8 @@ Written RowWriter::upsert(const Chunk& chunk, const Change& change) {
   }
 }
 
-Written RowWriter::remove(const Chunk& chunk, const Change& change) {
-  if (!find(chunk.row(change).first(map_->key_width), chunk)) return {};
+Written RowWriter::remove(const Chunk& chunk, const Change& change, const ParkedRow* parked) {
+  if (!find_row_of(chunk, change, parked)) return {};
   const ResetAtEnd reset(*find_);
   bind_place(*delete_, 1);
   find_->reset();
@@ -182,16 +182,17 @@ Written RowWriter::insert(std::span<const Cell> row, const Chunk& chunk) {
   for (std::size_t i = 0; i < row.size(); ++i) {
     mask_[i] = columns_[i].writable && row[i].kind != Kind::kUnchanged;
     if (columns_[i].writable && !mask_[i] && !map_->columns[i].generated) {
-      return {Outcome::kRefused, "the row is not there, and PostgreSQL sent no value for column " +
-                                     map_->columns[i].name + ": the current row must be fetched"};
+      return {Outcome::kMissing, "the row is not there, and PostgreSQL sent no value for column " +
+                                     map_->columns[i].name};
     }
   }
   Prepared& statement = statement_for(inserts_, true);
   int parameter = 0;
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (!mask_[i]) continue;
-    bind_value(statement.get(), ++parameter,
-               write_cell(map_->columns[i], row[i], chunk, nullptr, scratch_));
+    bind_value(
+        statement.get(), ++parameter,
+        probe_.fit(map_->columns[i], columns_[i].affinity, row[i], chunk, nullptr, scratch_));
   }
   return run(statement);
 }
@@ -209,8 +210,9 @@ Written RowWriter::update(std::span<const Cell> row, const Chunk& chunk) {
   for (std::size_t i = 0; i < row.size(); ++i) {
     if (!mask_[i]) continue;
     const StoredValue previous = stored(i);
-    bind_value(statement.get(), ++parameter,
-               write_cell(map_->columns[i], row[i], chunk, &previous, scratch_));
+    bind_value(
+        statement.get(), ++parameter,
+        probe_.fit(map_->columns[i], columns_[i].affinity, row[i], chunk, &previous, scratch_));
   }
   bind_place(statement, parameter + 1);
   find_->reset();
@@ -264,45 +266,6 @@ Written RowWriter::run(Prepared& statement) {
     default:
       throw error;
   }
-}
-
-bool RowWriter::park(const Chunk& chunk, const Change& change) {
-  look_for_unique();
-  const auto row = chunk.row(change);
-  if (change.op != Op::kUpsert || !find(row.first(map_->key_width), chunk)) return false;
-  std::vector<std::size_t> columns;
-  for (std::size_t i = map_->key_width; i < row.size(); ++i) {
-    if (columns_[i].writable && columns_[i].in_unique && row[i].kind != Kind::kUnchanged &&
-        !same_meaning(map_->columns[i], stored(i), row[i], chunk)) {
-      columns.push_back(i);
-    }
-  }
-  find_->reset();
-  bool parked = false;
-  for (const std::size_t column : columns) {
-    if (!find(row.first(map_->key_width), chunk)) return parked;
-    parked = put_placeholder(column) || parked;
-  }
-  return parked;
-}
-
-/// NULL is unique against everything; where it is not allowed, a text or a number nobody has.
-bool RowWriter::put_placeholder(std::size_t column) {
-  const ResetAtEnd reset(*find_);
-  std::fill(mask_.begin(), mask_.end(), false);
-  mask_[column] = true;
-  Prepared& statement = statement_for(updates_, false);
-  bind_place(statement, 2);
-  find_->reset();
-  ++placeholders_;
-  sqlite3_bind_null(statement.get(), 1);
-  if (run(statement).outcome == Outcome::kDone) return true;
-  const std::string text = fmt::format("switchback parked {}", placeholders_);
-  sqlite3_bind_text(statement.get(), 1, text.data(), static_cast<int>(text.size()),
-                    SQLITE_TRANSIENT);
-  if (run(statement).outcome == Outcome::kDone) return true;
-  sqlite3_bind_int64(statement.get(), 1, INT64_MIN + static_cast<std::int64_t>(placeholders_));
-  return run(statement).outcome == Outcome::kDone;
 }
 
 }  // namespace switchback

@@ -34,7 +34,8 @@ SqliteSink::SqliteSink(SQLite::Database database, std::filesystem::path path,
       path_(std::move(path)),
       mapping_(std::move(mapping)),
       store_(std::move(store)),
-      spool_(std::move(spool_folder)) {}
+      spool_folder_(std::move(spool_folder)),
+      spool_(spool_folder_) {}
 
 SqliteSink::~SqliteSink() {
   rollback();
@@ -70,7 +71,7 @@ void SqliteSink::prepare_statements() {
   if (position_) return;
   sqlite3_wal_hook(database_.getHandle(), &SqliteSink::note_wal_pages, this);
   quarantine_.emplace(database_);
-  writer_.emplace(database_, *mapping_, *quarantine_);
+  writer_.emplace(database_, *mapping_, *quarantine_, spool_folder_);
   position_.emplace(database_,
                     fmt::format("INSERT INTO {} (store, history, value, proof) VALUES (?, ?, ?, ?) "
                                 "ON CONFLICT (store) DO UPDATE SET history = excluded.history, "
@@ -154,7 +155,7 @@ void SqliteSink::commit(const Position& position, std::span<const Reject> reject
       run_or_throw(database_, "COMMIT");
     }
     failpoint("sqlite.sink.commit.after");
-    writer_->forget_rejects();
+    writer_->forget_batch();
     if (!checkpointer_) {
       durable_ = position;
     } else if (checkpointer_->committed(position, wal_pages_)) {
@@ -180,7 +181,7 @@ void SqliteSink::rollback() noexcept {
   // After an I/O error SQLite may have rolled back by itself.
   if (sqlite3_get_autocommit(database_.getHandle()) == 0) database_.tryExec("ROLLBACK");
   if (!writer_) return;
-  writer_->forget_rejects();
+  writer_->forget_batch();
   try {
     quarantine_->recount();
   } catch (const SQLite::Exception&) {

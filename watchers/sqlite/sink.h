@@ -33,6 +33,7 @@ class SqliteSink : public ChangeSink {
 
   Position applied() override;
   void apply(const Chunk& chunk, std::vector<Reject>& rejects) override;
+  Chunk wanted_rows() override { return writer_ ? writer_->take_wanted() : Chunk(); }
   void commit(const Position& position, std::span<const Reject> rejects) override;
   void rollback() noexcept override;
   Position durable() override;
@@ -53,6 +54,7 @@ class SqliteSink : public ChangeSink {
   std::filesystem::path path_;
   std::shared_ptr<const Mapping> mapping_;
   std::string store_;
+  std::filesystem::path spool_folder_;
   std::optional<SqliteQuarantine> quarantine_;
   std::optional<ChunkWriter> writer_;
   std::optional<SQLite::Statement> position_;
