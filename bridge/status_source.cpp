@@ -17,8 +17,8 @@ namespace {
 constexpr std::chrono::seconds kPatience{5};
 
 constexpr const char* kRows =
-    "SELECT l.table_name, greatest(c.reltuples, s.n_live_tup, 0)::bigint FROM switchback.load l "
-    "LEFT JOIN pg_class c ON (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) "
+    "SELECT l.table_name, greatest(c.reltuples, s.n_live_tup, 0)::bigint FROM "
+    "(SELECT DISTINCT bridge, table_name FROM switchback.load) l LEFT JOIN pg_class c ON (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) "
     "|| '.' || c.relname = l.table_name AND c.relkind IN ('r', 'p') "
     "LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE l.bridge = $1 ORDER BY 1";
 
@@ -101,7 +101,8 @@ void read_postgres_tables(Status& status, Connection& connection) {
           .exec("SELECT count(*) FROM switchback.quarantine WHERE bridge = $1", {status.bridge})
           .integer(0, 0));
   const Result loading = connection.exec(
-      "SELECT table_name, rows FROM switchback.load WHERE bridge = $1 AND NOT done ORDER BY 1",
+      "SELECT table_name, sum(rows)::bigint FROM switchback.load WHERE bridge = $1 GROUP BY 1 "
+      "HAVING NOT bool_and(done) ORDER BY 1",
       {status.bridge});
   for (int row = 0; row < loading.rows(); ++row) {
     LoadStatus load;

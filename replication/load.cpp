@@ -20,6 +20,9 @@ namespace {
 
 constexpr int kWorkers = 2;
 constexpr std::chrono::milliseconds kReportEvery{200};
+// An index kept through the copy (see kept_indexes) gathers new entries in a list and merges them
+// now and then: seldom and in large portions is cheaper.
+constexpr const char* kCopySession = "SET gin_pending_list_limit = '16MB'; SET work_mem = '32MB'";
 
 std::string_view name_of(LoadStep step) {
   switch (step) {
@@ -35,6 +38,12 @@ std::string_view name_of(LoadStep step) {
       return "done";
   }
   return "unknown";
+}
+
+bool has_primary_key(Connection& sql, const TableMap& map) {
+  return sql.exec("SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary",
+                  {quoted_name(map)})
+             .rows() > 0;
 }
 
 std::string keys_table(TableId table) {
@@ -137,7 +146,7 @@ void InitialLoad::finish(LoadStep done) {
   failpoint("load.step.commit.after");
 }
 
-void InitialLoad::prepare() {
+void InitialLoad::prepare(RowReader& planner) {
   Connection& sql = connection();
   const Mapping& mapping = *setup_.mapping;
   sql.exec("BEGIN; SET LOCAL lock_timeout = '10s'");
@@ -171,6 +180,7 @@ void InitialLoad::prepare() {
       if (setup_.drop_constraints && plain && (begun || empty)) {
         drop_for_load(sql, mapping, setup_.store, map);
       }
+      plan_parts(sql, mapping, setup_.store, id, planner, has_primary_key(sql, map) ? 1 : kWorkers);
     }
     failpoint("load.drop.commit.before");
     sql.exec("COMMIT");
@@ -190,44 +200,44 @@ std::vector<TableId> InitialLoad::loaded_tables() {
 }
 
 void InitialLoad::copy(std::stop_token stop) {
-  prepare();
-  std::vector<TableId> tables = loaded_tables();
-  const auto planner = setup_.make_reader();
-  std::vector<std::uint64_t> sizes(setup_.mapping->tables.size(), 0);
-  estimate_ = 0;
-  for (const TableId id : tables) estimate_ += sizes[index(id)] = planner->estimate(id);
-  const Result before = connection().exec(
-      "SELECT coalesce(sum(rows), 0) FROM switchback.load WHERE bridge = $1 AND store = $2",
+  prepare(*setup_.make_reader());
+  const std::vector<TableId> tables = loaded_tables();
+  const Result so_far = connection().exec(
+      "SELECT coalesce(sum(rows), 0)::bigint, coalesce(sum(estimate), 0)::bigint FROM "
+      "switchback.load WHERE bridge = $1 AND store = $2",
       {setup_.mapping->bridge, setup_.store});
-  rows_ = static_cast<std::uint64_t>(before.integer(0, 0));
+  rows_ = static_cast<std::uint64_t>(so_far.integer(0, 0));
+  estimate_ = static_cast<std::uint64_t>(so_far.integer(0, 1));
+  auto parts = open_parts(connection(), *setup_.mapping, setup_.store, tables);
   // Where foreign keys stand, parents go first and one table at a time; else the largest go first.
-  const bool keys_stand = connection()
-                              .exec(
-                                  "SELECT 1 FROM pg_constraint WHERE contype = 'f' AND conrelid = "
-                                  "ANY ($1::regclass[]::oid[]) LIMIT 1",
-                                  {[&] {
-                                    std::vector<std::string> names;
-                                    for (const TableId id : tables) {
-                                      names.push_back(quoted_name(setup_.mapping->table(id)));
-                                    }
-                                    return text_array(names);
-                                  }()})
-                              .rows() > 0;
+  const bool keys_stand = foreign_keys_stand(tables);
   if (!keys_stand) {
-    std::stable_sort(tables.begin(), tables.end(),
-                     [&](TableId a, TableId b) { return sizes[index(a)] > sizes[index(b)]; });
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const LoadPart& a, const LoadPart& b) { return a.estimate > b.estimate; });
   }
   in_parallel(
-      tables, keys_stand ? 1 : kWorkers, stop,
+      parts, keys_stand ? 1 : kWorkers, stop,
       [&] {
-        return [this, session = std::make_shared<Connection>(connect("load"))](
-                   TableId id, std::stop_token until) {
-          TableLoad load(*session, *setup_.mapping, setup_.store, id, rows_);
+        auto session = std::make_shared<Connection>(connect("load"));
+        session->exec(kCopySession);
+        return [this, session](const LoadPart& part, std::stop_token until) {
+          TableLoad load(*session, *setup_.mapping, setup_.store, part, rows_);
           load.run(*setup_.make_reader(), until);
         };
       },
       [&] { report("", 0, 0); });
   if (!stop.stop_requested()) finish(LoadStep::kCopy);
+}
+
+bool InitialLoad::foreign_keys_stand(const std::vector<TableId>& tables) {
+  std::vector<std::string> names;
+  for (const TableId id : tables) names.push_back(quoted_name(setup_.mapping->table(id)));
+  return connection()
+             .exec(
+                 "SELECT 1 FROM pg_constraint WHERE contype = 'f' AND conrelid = "
+                 "ANY ($1::regclass[]::oid[]) LIMIT 1",
+                 {text_array(names)})
+             .rows() > 0;
 }
 
 void InitialLoad::remove_keys(const Chunk& keys) {
@@ -274,11 +284,7 @@ void InitialLoad::build_keys() {
   const auto objects = dropped_objects(sql, *setup_.mapping, setup_.store, true);
   for (const TableId id : loaded_tables()) {
     const TableMap& map = setup_.mapping->table(id);
-    const bool unkeyed =
-        sql.exec("SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary",
-                 {quoted_name(map)})
-            .rows() == 0;
-    if (!unkeyed || !noted_[index(id)]) continue;
+    if (has_primary_key(sql, map) || !noted_[index(id)]) continue;
     std::string match;
     for (std::uint16_t c = 0; c < map.key_width; ++c) {
       match += fmt::format("{}t.{} = k.k{}::{}", c == 0 ? "" : " AND ",
@@ -336,7 +342,9 @@ void InitialLoad::build_rest(std::stop_token stop) {
   const auto objects = dropped_objects(connection(), *setup_.mapping, setup_.store, false);
   const auto keys = std::find_if(objects.begin(), objects.end(),
                                  [](const DroppedObject& object) { return object.sort == 'f'; });
-  build({objects.begin(), keys}, stop);
+  std::vector<DroppedObject> first = kept_indexes(connection(), *setup_.mapping, setup_.store);
+  first.insert(first.end(), objects.begin(), keys);
+  build(first, stop);
   // A foreign key locks two tables and needs the unique keys above: one at a time, parents first.
   for (auto key = keys; key != objects.end() && !stop.stop_requested(); ++key) {
     report(key->table + " " + key->name, 0, 0);

@@ -1,4 +1,4 @@
-// The initial load into PostgreSQL: rows of the old side stream in as binary COPY, two tables at a
+// The initial load into PostgreSQL: rows of the old side stream in as binary COPY, two streams at a
 // time, while the application writes on. Tables found empty lose their keys, indexes and
 // constraints for it and get them again. Every step commits together with the note of how far it
 // came, so a killed load resumes. Called by the program in the order of LoadStep; between kCatchUp
@@ -73,7 +73,8 @@ class InitialLoad {
  private:
   Connection connect(const std::string& use) const;
   Connection& connection();
-  void prepare();
+  void prepare(RowReader& planner);
+  bool foreign_keys_stand(const std::vector<TableId>& tables);
   void finish(LoadStep done);
   std::vector<TableId> loaded_tables();
   void build(const std::vector<DroppedObject>& objects, std::stop_token stop);

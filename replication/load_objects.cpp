@@ -59,6 +59,11 @@ SELECT i.indrelid::regclass::text, 'i', x.relname::text,
    AND NOT i.indisclustered AND x.reltablespace = 0
    AND NOT EXISTS (SELECT 1 FROM pg_constraint c WHERE c.conindid = i.indexrelid))";
 
+// An index that takes new entries into a list first, to be merged in large portions: it may stay.
+constexpr const char* kGathers =
+    "(m.amname = 'gin' AND coalesce((SELECT option_value::boolean FROM "
+    "pg_options_to_table(x.reloptions) WHERE option_name = 'fastupdate'), true))";
+
 std::vector<std::string> mapped_names(const Mapping& mapping) {
   std::vector<std::string> names;
   for (const auto& map : mapping.tables) {
@@ -132,7 +137,8 @@ void drop_for_load(Connection& connection, const Mapping& mapping, std::string_v
                "to_regclass($1) AND c.conrelid = ANY ($2::regclass[]::oid[])))"
                " ORDER BY c.contype <> 'f', c.contype <> 'c', c.conname",
            name, false);
-  drop_all(connection, mapping, store, std::string(kIndexes) + " AND $2::text[] IS NOT NULL", name,
+  drop_all(connection, mapping, store,
+           fmt::format("{} AND $2::text[] IS NOT NULL AND NOT {}", kIndexes, kGathers), name,
            false);
 }
 
@@ -170,6 +176,31 @@ std::vector<DroppedObject> dropped_objects(Connection& connection, const Mapping
     return a.sort == 'f' && rank_of(mapping, a.table) < rank_of(mapping, b.table);
   });
   return objects;
+}
+
+std::vector<DroppedObject> kept_indexes(Connection& connection, const Mapping& mapping,
+                                        std::string_view store) {
+  std::vector<std::string> names;
+  for (const auto& map : mapping.tables) {
+    if (map.store == store && map.only != Only::kOld) names.push_back(quoted_name(map));
+  }
+  const Result rows = connection.exec(
+      fmt::format("SELECT i.indrelid::regclass::text, x.relname::text, "
+                  "format('SELECT gin_clean_pending_list(%L)', x.oid) FROM pg_index i "
+                  "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam "
+                  "WHERE i.indrelid = ANY ($1::regclass[]::oid[]) AND i.indisvalid AND {} "
+                  "ORDER BY pg_relation_size(i.indrelid) DESC",
+                  kGathers),
+      {text_array(names)});
+  std::vector<DroppedObject> kept;
+  for (int i = 0; i < rows.rows(); ++i) {
+    DroppedObject& index = kept.emplace_back();
+    index.table = rows.string(i, 0);
+    index.sort = 'i';
+    index.name = rows.string(i, 1);
+    index.definition = rows.string(i, 2);
+  }
+  return kept;
 }
 
 void make_object(Connection& connection, const Mapping& mapping, std::string_view store,

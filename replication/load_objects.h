@@ -37,6 +37,12 @@ void leave_out_foreign_keys(Connection& connection, const Mapping& mapping, std:
 std::vector<DroppedObject> dropped_objects(Connection& connection, const Mapping& mapping,
                                            std::string_view store, bool primary_keys);
 
+/// GIN indexes that stayed: taking documents apart for them costs more than the copy itself, and
+/// while rows are copied both streams share that work, whereas an index build is one process. Each
+/// with the statement that merges what its list still holds.
+std::vector<DroppedObject> kept_indexes(Connection& connection, const Mapping& mapping,
+                                        std::string_view store);
+
 /// Makes one object in a transaction of its own. Rows that stand in its way are moved to quarantine
 /// (foreign keys of orphans = "null": set to NULL), and it is tried again.
 void make_object(Connection& connection, const Mapping& mapping, std::string_view store,

@@ -31,8 +31,9 @@ constexpr std::array kTables = std::to_array<MetaObject>({
   PRIMARY KEY (bridge, store, table_name, key)))"},
     {"switchback.load",
      R"(CREATE TABLE switchback.load (
-  bridge text, store text, table_name text, cursor text NOT NULL, rows bigint NOT NULL,
-  done boolean NOT NULL, PRIMARY KEY (bridge, store, table_name)))"},
+  bridge text, store text, table_name text, part int, cursor text NOT NULL,
+  estimate bigint NOT NULL, rows bigint NOT NULL, done boolean NOT NULL,
+  PRIMARY KEY (bridge, store, table_name, part)))"},
     {"switchback.load_step",
      R"(CREATE TABLE switchback.load_step (
   bridge text, store text, step text, at timestamptz NOT NULL DEFAULT clock_timestamp(),

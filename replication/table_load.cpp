@@ -21,21 +21,6 @@ namespace {
 // at a time stay well below the limit on memory.
 constexpr std::size_t kStretchBytes = 4 << 20;
 
-std::string to_hex(std::string_view bytes) {
-  std::string out;
-  for (const char c : bytes) out += fmt::format("{:02x}", static_cast<unsigned char>(c));
-  return out;
-}
-
-std::string from_hex(std::string_view hex) {
-  const auto nibble = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-  std::string out;
-  for (std::size_t i = 0; i + 1 < hex.size(); i += 2) {
-    out += static_cast<char>(nibble(hex[i]) * 16 + nibble(hex[i + 1]));
-  }
-  return out;
-}
-
 std::string column_list(const TableMap& map, const std::vector<std::uint16_t>& columns,
                         std::string_view pattern) {
   std::string out;
@@ -86,11 +71,12 @@ class Handover {
 }  // namespace
 
 TableLoad::TableLoad(Connection& connection, const Mapping& mapping, std::string store,
-                     TableId table, std::atomic<std::uint64_t>& rows)
+                     LoadPart part, std::atomic<std::uint64_t>& rows)
     : connection_(connection),
       mapping_(mapping),
       store_(std::move(store)),
-      map_(mapping.table(table)),
+      part_(std::move(part)),
+      map_(mapping.table(part_.table)),
       columns_(copied_columns(map_)),
       rows_(rows) {
   keyed_ = connection_
@@ -133,24 +119,6 @@ void TableLoad::make_staging() {
                                     key, set.empty() ? "NOTHING" : "UPDATE SET " + set);
 }
 
-ScanCursor TableLoad::load_cursor() {
-  const Result row = connection_.exec(
-      "SELECT cursor, done FROM switchback.load WHERE bridge = $1 AND store = $2 AND table_name = "
-      "$3",
-      {mapping_.bridge, store_, plain_name(map_)});
-  if (row.rows() == 0) return {};
-  return {from_hex(row.text(0, 0)), row.boolean(0, 1)};
-}
-
-void TableLoad::save_cursor(const ScanCursor& cursor, std::uint64_t rows) {
-  connection_.exec(
-      "INSERT INTO switchback.load (bridge, store, table_name, cursor, rows, done) VALUES ($1, $2, "
-      "$3, $4, $5::bigint, $6::boolean) ON CONFLICT (bridge, store, table_name) DO UPDATE SET "
-      "cursor = excluded.cursor, rows = load.rows + excluded.rows, done = excluded.done",
-      {mapping_.bridge, store_, plain_name(map_), to_hex(cursor.after), std::to_string(rows),
-       cursor.done ? "true" : "false"});
-}
-
 TableLoad::Stretch TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor,
                                            std::stop_token stop) const {
   Stretch stretch;
@@ -165,8 +133,7 @@ TableLoad::Stretch TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor
 }
 
 void TableLoad::run(RowReader& reader, std::stop_token stop) {
-  ScanCursor cursor = load_cursor();
-  if (cursor.done) return;
+  ScanCursor cursor = part_.cursor;
   Handover<Stretch> handover;
   std::jthread reading([&] {
     try {
@@ -207,7 +174,8 @@ void TableLoad::write_stretch(const Stretch& stretch) {
     for (const CopyPage& page : stretch.pages) written += write_isolating(page, rejects);
   }
   insert_rejects(connection_, mapping_, store_, rejects);
-  save_cursor(stretch.cursor, written);
+  part_.cursor = stretch.cursor;
+  save_part(connection_, mapping_, store_, part_, written);
   failpoint("load.copy.commit.before");
   connection_.exec("COMMIT");
   failpoint("load.copy.commit.after");

@@ -1,6 +1,6 @@
-// The copy of one table: a reading thread scans and encodes pages, the calling thread sends them
-// and commits each stretch together with the reader's cursor. Rows the server refuses go to
-// quarantine in the same transaction. Called by InitialLoad, one TableLoad per table.
+// The copy of one table, or of a part of it: a reading thread scans and encodes pages, the calling
+// thread sends them and commits each stretch together with the reader's cursor. Rows the server
+// refuses go to quarantine in the same transaction. Called by InitialLoad, one TableLoad per part.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 
 #include "replication/connection.h"
 #include "replication/copy_writer.h"
+#include "replication/load_parts.h"
 #include "state/model/table_map.h"
 #include "state/ports/row_reader.h"
 
@@ -20,7 +21,7 @@ namespace switchback {
 class TableLoad {
  public:
   /// `rows` is raised as rows are committed. All references outlive the object.
-  TableLoad(Connection& connection, const Mapping& mapping, std::string store, TableId table,
+  TableLoad(Connection& connection, const Mapping& mapping, std::string store, LoadPart part,
             std::atomic<std::uint64_t>& rows);
 
   /// Copies from where the last commit stands to the end, or until a stop is requested.
@@ -36,17 +37,16 @@ class TableLoad {
     std::size_t first, last;  // rows [first, last) of a page
   };
 
-  ScanCursor load_cursor();
   Stretch read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_token stop) const;
   void write_stretch(const Stretch& stretch);
   std::uint64_t write_isolating(const CopyPage& page, std::vector<Reject>& rejects);
   std::optional<CopyFailure> write_rows(std::span<const std::string_view> rows);
-  void save_cursor(const ScanCursor& cursor, std::uint64_t rows);
   void make_staging();
 
   Connection& connection_;
   const Mapping& mapping_;
   const std::string store_;
+  LoadPart part_;
   const TableMap& map_;
   const std::vector<std::uint16_t> columns_;
   bool keyed_ = true;   // the table has its primary key: rows are upserted

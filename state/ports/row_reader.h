@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "state/model/chunk.h"
 #include "state/model/position.h"
@@ -33,6 +34,10 @@ class RowReader {
   /// For each key of `keys` (any change of the chunk, its first key_width cells) appends an upsert
   /// with the current row, or a delete if there is none, in one snapshot.
   virtual Window fetch(TableId table, const Chunk& keys, Chunk& out) = 0;
+
+  /// Where to begin scans that meet every row between them, each with a reader of its own; at most
+  /// `at_most`, and one where the table cannot be cut.
+  virtual std::vector<ScanCursor> parts(TableId /*table*/, unsigned /*at_most*/) { return {{}}; }
 
   /// About how many rows there are; for progress and plans.
   virtual std::uint64_t estimate(TableId table) = 0;

@@ -345,6 +345,25 @@ TEST_P(Conformance, ReaderScansEveryRowOnceAndResumes) {
   EXPECT_EQ(ids.size(), 500u);
 }
 
+TEST_P(Conformance, ReaderPartsMeetEveryRowBetweenThem) {
+  make_primary();
+  ASSERT_TRUE(harness_->put_parents(1, 500, "row", true));
+  auto parts = endpoint_->make_reader()->parts(kParent, 3);
+  ASSERT_TRUE(harness_->put_parents(501, 600, "born after the parts were cut", true));
+  std::set<std::int64_t> ids;
+  for (ScanCursor& cursor : parts) {
+    const auto reader = endpoint_->make_reader();
+    for (int calls = 0; !cursor.done && calls < 10'000; ++calls) {
+      Chunk chunk;
+      reader->scan(kParent, cursor, chunk);
+      for (const Change& change : chunk.changes()) {
+        EXPECT_TRUE(ids.insert(chunk.row(change)[0].i).second) << "read twice";
+      }
+    }
+  }
+  EXPECT_EQ(ids.size(), 600u);
+}
+
 TEST_P(Conformance, ReaderFetchesByKey) {
   make_primary();
   ASSERT_TRUE(harness_->put_parent(1, "one"));

@@ -1,12 +1,14 @@
 // The initial load on a real server, from a reader made of rows in memory.
 #include "replication/load.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <cstdlib>
 #include <map>
+#include <sstream>
 
 #include "replication/install.h"
 #include "tests/support/postgres_cluster.h"
@@ -27,18 +29,25 @@ using Rows = std::map<TableId, std::vector<Row>>;
 
 class MemoryReader final : public RowReader {
  public:
-  MemoryReader(const Rows& rows, std::size_t page) : rows_(rows), page_(page) {}
+  MemoryReader(const Rows& rows, std::size_t page, std::uint64_t estimate)
+      : rows_(rows), page_(page), estimate_(estimate) {}
 
   Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
     const auto& rows = rows_.at(table);
-    std::size_t at = cursor.after.empty() ? 0 : std::stoul(cursor.after);
-    for (std::size_t n = 0; n < page_ && at < rows.size(); ++n, ++at) add(table, rows[at], out);
-    cursor.after = std::to_string(at);
-    cursor.done = at == rows.size();
+    std::size_t at = 0, end = rows.size();
+    if (!cursor.after.empty()) std::istringstream(cursor.after) >> at >> end;
+    for (std::size_t n = 0; n < page_ && at < end; ++n, ++at) add(table, rows[at], out);
+    cursor.after = fmt::format("{} {}", at, end);
+    cursor.done = at == end;
     return {};
   }
+  std::vector<ScanCursor> parts(TableId table, unsigned at_most) override {
+    const std::size_t size = rows_.at(table).size();
+    if (at_most < 2) return {{}};
+    return {{fmt::format("0 {}", size / 3)}, {fmt::format("{} {}", size / 3, size)}};
+  }
   Window fetch(TableId, const Chunk&, Chunk&) override { return {}; }
-  std::uint64_t estimate(TableId table) override { return rows_.at(table).size(); }
+  std::uint64_t estimate(TableId table) override { return estimate_ + rows_.at(table).size(); }
 
  private:
   static void add(TableId table, const Row& row, Chunk& out) {
@@ -58,6 +67,7 @@ class MemoryReader final : public RowReader {
 
   const Rows& rows_;
   const std::size_t page_;
+  const std::uint64_t estimate_;
 };
 
 class LoadTest : public ::testing::Test {
@@ -90,7 +100,7 @@ class LoadTest : public ::testing::Test {
          .store = "app",
          .mapping = mapping_,
          .drop_constraints = drop,
-         .make_reader = [this] { return std::make_unique<MemoryReader>(rows_, 500); },
+         .make_reader = [this] { return std::make_unique<MemoryReader>(rows_, 500, estimate_); },
          .progress = {}});
   }
   static void run_all(InitialLoad& load) {
@@ -119,15 +129,31 @@ class LoadTest : public ::testing::Test {
   Connection sql_;
   std::shared_ptr<Mapping> mapping_;
   Rows rows_;
+  std::uint64_t estimate_ = 0;  // added to each table's size
 };
+
+TEST_F(LoadTest, ALargeTableIsCopiedInParts) {
+  estimate_ = 1'000'000;
+  InitialLoad one_load = load();
+  run_all(one_load);
+  EXPECT_EQ(one("SELECT string_agg(table_name || part || ' ' || rows || done, ' ' ORDER BY "
+                "table_name, part) FROM switchback.load"),
+            "public.child0 1000true public.child1 2000true "
+            "public.parent0 1000true public.parent1 2000true");
+  EXPECT_EQ(one("SELECT count(*) || ' ' || sum(id) FROM public.parent"), "3000 4501500");
+}
 
 TEST_F(LoadTest, LoadsAndMakesEverythingAgain) {
   const std::string before = catalog();
   InitialLoad one_load = load();
   one_load.copy({});
-  EXPECT_EQ(one("SELECT count(*) FROM pg_index WHERE indrelid = 'public.parent'::regclass"), "0");
+  // The one that gathers entries in a list stays.
+  EXPECT_EQ(one("SELECT string_agg(indexrelid::regclass::text, ' ') FROM pg_index WHERE indrelid = "
+                "'public.parent'::regclass"),
+            "parent_doc");
   run_all(one_load);
   EXPECT_EQ(catalog(), before);
+  EXPECT_EQ(one("SELECT gin_clean_pending_list('public.parent_doc')"), "0") << "pages not merged";
   EXPECT_EQ(one("SELECT count(*) || ' ' || sum(id) || ' ' || min(name) FROM public.parent"),
             "3000 4501500 name 1");
   EXPECT_EQ(one("SELECT count(*) || ' ' || sum(amount) FROM public.child"), "3000 37500.00");

@@ -38,6 +38,7 @@ class TableScan {
       : map_(map),
         order_(order_of(table)),
         stable_(table.without_rowid || table.rowid_alias),
+        by_rowid_(!table.without_rowid),
         first_(database, select(false)),
         next_(database, select(true)),
         row_(database, map) {}
@@ -45,14 +46,19 @@ class TableScan {
   /// Rowids that are not a key may be given anew by VACUUM.
   bool stable() const { return stable_; }
   RowQuery& row() { return row_; }
+  /// The rowid's name, or nothing where the table has none.
+  std::string rowid() const { return by_rowid_ ? order_.front() : ""; }
 
-  /// True if the table's end was reached.
-  bool run(const std::vector<KeyForm>& after, Deadline deadline, Chunk& out,
-           std::vector<StoredValue>& last) {
-    Prepared& statement = after.empty() ? first_ : next_;
+  /// True if the end of the table, or of the place's part, was reached.
+  bool run(const ScanPlace& place, Deadline deadline, Chunk& out, std::vector<StoredValue>& last) {
+    Prepared& statement = place.after.empty() ? first_ : next_;
     const ResetAtEnd reset(statement);
-    for (std::size_t i = 0; i < after.size(); ++i) {
-      bind_value(statement.get(), static_cast<int>(i) + 1, after[i].view());
+    int bound = 0;
+    if (by_rowid_) {
+      sqlite3_bind_int64(statement.get(), ++bound, place.until.value_or(INT64_MAX));
+    }
+    for (const KeyForm& value : place.after) {
+      bind_value(statement.get(), ++bound, value.view());
     }
     for (int rows = 1; statement.step(); ++rows) {
       append_row(map_, statement.get(), out, static_cast<int>(order_.size()));
@@ -83,10 +89,11 @@ class TableScan {
   }
 
   std::string select(bool after) const {
-    std::string where;
+    std::string where = by_rowid_ ? fmt::format(" WHERE {} <= ?", order_.front()) : "";
     if (after) {
       std::vector<std::string> marks(order_.size(), "?");
-      where = fmt::format(" WHERE ({}) > ({})", joined(order_), joined(marks));
+      where += fmt::format("{} ({}) > ({})", where.empty() ? " WHERE" : " AND", joined(order_),
+                           joined(marks));
     }
     return fmt::format("SELECT {0}, {1} FROM main.{2}{3} ORDER BY {0}", joined(order_),
                        column_list(map_), quote_identifier(map_.old_table), where);
@@ -106,7 +113,7 @@ class TableScan {
 
   const TableMap& map_;
   std::vector<std::string> order_;
-  bool stable_;
+  bool stable_, by_rowid_;
   Prepared first_, next_;
   RowQuery row_;
   std::vector<std::string> bytes_;
@@ -140,6 +147,9 @@ class SqliteReader : public RowReader {
   }
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
     return in_snapshot([&] { return fetch_here(table, keys, out); });
+  }
+  std::vector<ScanCursor> parts(TableId table, unsigned at_most) override {
+    return in_snapshot([&] { return parts_here(table, at_most); });
   }
   std::uint64_t estimate(TableId table) override {
     return in_snapshot([&] { return estimate_here(table); });
@@ -209,9 +219,35 @@ class SqliteReader : public RowReader {
       }
     }
     std::vector<StoredValue> last;
-    cursor.done = scan.run(place.after, deadline, out, last);
-    if (!last.empty()) cursor.after = encode_place(valid_for, last);
+    cursor.done = scan.run(place, deadline, out, last);
+    if (!last.empty()) cursor.after = encode_place(valid_for, last, place.until);
     return {position, position};
+  }
+
+  /// Equal stretches of rowids; the last has no end, for rows that are born during the scan.
+  std::vector<ScanCursor> parts_here(TableId table, unsigned at_most) {
+    const std::int64_t version = number("PRAGMA main.schema_version");
+    notice_schema(version);
+    const TableScan& scan = scan_of(table);
+    if (scan.rowid().empty() || at_most < 2) return {{}};
+    const std::string of = quote_identifier(mapping_->table(table).old_table);
+    const auto first = number(fmt::format("SELECT min({}) FROM main.{}", scan.rowid(), of));
+    const auto last = number(fmt::format("SELECT max({}) FROM main.{}", scan.rowid(), of));
+    // As unsigned, since rowids may span all 64 bits.
+    const std::uint64_t step =
+        (static_cast<std::uint64_t>(last) - static_cast<std::uint64_t>(first)) / at_most;
+    if (step == 0) return {{}};
+    const std::int64_t valid_for = scan.stable() ? 0 : version;
+    std::vector<ScanCursor> parts;
+    std::vector<StoredValue> after;
+    for (unsigned i = 1; i <= at_most; ++i) {
+      const auto end = static_cast<std::int64_t>(static_cast<std::uint64_t>(first) + i * step);
+      const bool open_ended = i == at_most;
+      parts.push_back(
+          {encode_place(valid_for, after, open_ended ? std::nullopt : std::optional(end)), false});
+      after.assign(1, StoredValue{SQLITE_INTEGER, end, 0, {}});
+    }
+    return parts;
   }
 
   Window fetch_here(TableId table, const Chunk& keys, Chunk& out) {

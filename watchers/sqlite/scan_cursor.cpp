@@ -11,7 +11,7 @@ namespace switchback {
 namespace {
 
 // "version" and then for each value " i<decimal>", " f<bits of the double>", " t<hex>" or "
-// b<hex>".
+// b<hex>"; " u<decimal>" is the last rowid of a part.
 
 std::string hex_of(std::string_view bytes) {
   std::string out;
@@ -61,7 +61,8 @@ KeyForm value_of(std::string_view word) {
 
 }  // namespace
 
-std::string encode_place(std::int64_t schema_version, std::span<const StoredValue> after) {
+std::string encode_place(std::int64_t schema_version, std::span<const StoredValue> after,
+                         std::optional<std::int64_t> until) {
   std::string out = std::to_string(schema_version);
   for (const StoredValue& value : after) {
     switch (value.type) {
@@ -81,6 +82,7 @@ std::string encode_place(std::int64_t schema_version, std::span<const StoredValu
         refuse("a NULL in a primary key");
     }
   }
+  if (until) out += fmt::format(" u{}", *until);
   return out;
 }
 
@@ -93,7 +95,14 @@ ScanPlace decode_place(std::string_view text) {
   };
   ScanPlace place;
   place.schema_version = number_of<std::int64_t>(word());
-  while (!text.empty()) place.after.push_back(value_of(word()));
+  while (!text.empty()) {
+    const std::string_view next = word();
+    if (next.starts_with('u')) {
+      place.until = number_of<std::int64_t>(next.substr(1));
+    } else {
+      place.after.push_back(value_of(next));
+    }
+  }
   return place;
 }
 

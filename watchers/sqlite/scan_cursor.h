@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,10 +16,12 @@ namespace switchback {
 
 struct ScanPlace {
   std::int64_t schema_version = 0;
-  std::vector<KeyForm> after;
+  std::vector<KeyForm> after;         // empty: from the table's beginning
+  std::optional<std::int64_t> until;  // the last rowid of a part; none: to the table's end
 };
 
-std::string encode_place(std::int64_t schema_version, std::span<const StoredValue> after);
+std::string encode_place(std::int64_t schema_version, std::span<const StoredValue> after,
+                         std::optional<std::int64_t> until);
 /// Throws Error(kData) if `text` was not made by encode_place().
 ScanPlace decode_place(std::string_view text);
 
