@@ -1,8 +1,11 @@
 #include "watchers/sqlite/affinity.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cctype>
 
+#include "state/base/error.h"
 #include "watchers/sqlite/value_text.h"
 
 namespace switchback {
@@ -111,6 +114,28 @@ StoredValue AffinityProbe::stored(Affinity affinity, const StoredValue& value,
     }
   }
   return value;
+}
+
+StoredValue AffinityProbe::fit(const ColumnMap& column, Affinity affinity, const Cell& cell,
+                               const Chunk& chunk, const StoredValue* previous,
+                               std::string& scratch) {
+  // In the form that was there, else in the column's own, else as text: SQLite would cut the digits
+  // of a real that it makes a text.
+  StoredValue a_text;
+  a_text.type = SQLITE_TEXT;
+  a_text.bytes = "0";
+  StoredValue made;
+  for (const StoredValue* like : {previous, static_cast<const StoredValue*>(nullptr),
+                                  static_cast<const StoredValue*>(&a_text)}) {
+    const StoredValue value = write_cell(column, cell, chunk, like, scratch);
+    if (!may_convert(affinity, value)) return value;
+    made = stored(affinity, value, converted_);
+    if (same_meaning(column, made, cell, chunk)) return value;
+  }
+  throw Error(ErrorKind::kData, Retry::kNever,
+              fmt::format("{}: SQLite would make {} of it, by the column's {} affinity",
+                          column.name, describe(made), to_string(affinity)),
+              {.object = column.name});
 }
 
 StoredValue AffinityProbe::cast(std::optional<Prepared>& statement, const char* type,

@@ -26,10 +26,15 @@ std::string_view to_string(Affinity affinity) noexcept;
 /// False if a column of this affinity certainly stores `value` as it is.
 bool may_convert(Affinity affinity, const StoredValue& value);
 
-/// Says what a column makes of a value by asking SQLite itself.
+/// Says what a column makes of a value by asking SQLite itself, and finds the value to write.
 class AffinityProbe {
  public:
   explicit AffinityProbe(SQLite::Database& database) : database_(database) {}
+
+  /// As write_cell(), but such that `cell` is still meant after the column's conversion. Throws
+  /// Error(kData) if the column can hold nothing that means it (the text '007' where it becomes 7).
+  StoredValue fit(const ColumnMap& column, Affinity affinity, const Cell& cell, const Chunk& chunk,
+                  const StoredValue* previous, std::string& scratch);
 
   /// `scratch` holds the bytes of the result.
   StoredValue stored(Affinity affinity, const StoredValue& value, std::string& scratch);
@@ -39,6 +44,7 @@ class AffinityProbe {
                    std::string& scratch);
 
   SQLite::Database& database_;
+  std::string converted_;
   std::optional<Prepared> to_text_, to_numeric_, to_real_;
 };
 

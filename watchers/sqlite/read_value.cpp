@@ -18,35 +18,6 @@ namespace {
 
 using MaybeCell = std::optional<Cell>;
 
-/// What the value is, in words, cut to a length fit for a log line.
-std::string describe(const StoredValue& value) {
-  constexpr std::size_t kShown = 40;
-  switch (value.type) {
-    case SQLITE_INTEGER:
-      return fmt::format("integer {}", value.integer);
-    case SQLITE_FLOAT:
-      return "real " + real_text(value.real);
-    case SQLITE_BLOB:
-      return fmt::format("a blob of {} bytes", value.bytes.size());
-    case SQLITE_TEXT:
-      break;
-    default:
-      return "NULL";
-  }
-  std::string_view shown = value.bytes.substr(0, kShown);
-  if (value.bytes.size() > kShown) {
-    while (!shown.empty() && (static_cast<unsigned char>(shown.back()) & 0xC0) == 0x80) {
-      shown.remove_suffix(1);
-    }
-    if (!shown.empty() && static_cast<unsigned char>(shown.back()) >= 0xC0) shown.remove_suffix(1);
-  }
-  if (!simdjson::validate_utf8(shown.data(), shown.size()) ||
-      shown.find('\0') != std::string_view::npos) {
-    return fmt::format("text of {} bytes that is not UTF-8 or holds a NUL", value.bytes.size());
-  }
-  return fmt::format("text '{}{}'", shown, shown.size() < value.bytes.size() ? "…" : "");
-}
-
 std::nullopt_t misfit(const ColumnMap& column, const StoredValue& value, std::string& why,
                       std::string_view because = {}) {
   why = fmt::format("{}: {} does not fit {}{}{}", column.name, describe(value), column.type_name,

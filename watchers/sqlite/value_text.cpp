@@ -1,5 +1,6 @@
 #include "watchers/sqlite/value_text.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -9,6 +10,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+
+#include "watchers/sqlite/codec.h"
 
 namespace switchback {
 namespace {
@@ -141,6 +144,34 @@ std::string canonical_uuid(std::string_view bytes, bool binary) {
   }
   for (const std::size_t at : {8, 13, 18, 23}) hex.insert(at, "-");
   return hex;
+}
+
+std::string describe(const StoredValue& value) {
+  constexpr std::size_t kShown = 40;
+  switch (value.type) {
+    case SQLITE_INTEGER:
+      return fmt::format("integer {}", value.integer);
+    case SQLITE_FLOAT:
+      return "real " + real_text(value.real);
+    case SQLITE_BLOB:
+      return fmt::format("a blob of {} bytes", value.bytes.size());
+    case SQLITE_TEXT:
+      break;
+    default:
+      return "NULL";
+  }
+  std::string_view shown = value.bytes.substr(0, kShown);
+  if (value.bytes.size() > kShown) {
+    while (!shown.empty() && (static_cast<unsigned char>(shown.back()) & 0xC0) == 0x80) {
+      shown.remove_suffix(1);
+    }
+    if (!shown.empty() && static_cast<unsigned char>(shown.back()) >= 0xC0) shown.remove_suffix(1);
+  }
+  if (!simdjson::validate_utf8(shown.data(), shown.size()) ||
+      shown.find('\0') != std::string_view::npos) {
+    return fmt::format("text of {} bytes that is not UTF-8 or holds a NUL", value.bytes.size());
+  }
+  return fmt::format("text '{}{}'", shown, shown.size() < value.bytes.size() ? "…" : "");
 }
 
 }  // namespace switchback

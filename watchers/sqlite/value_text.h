@@ -13,6 +13,8 @@
 
 namespace switchback {
 
+struct StoredValue;
+
 inline constexpr std::int64_t kMicrosPerDay = 86'400'000'000;
 
 /// The fewest digits that read back as the same value, without exponent: "0.1", "100", "-0".
@@ -44,5 +46,8 @@ bool is_clean_text(std::string_view bytes);
 
 /// 36 characters in lower case from 36 or 32 of any case or (binary) from 16 bytes; else empty.
 std::string canonical_uuid(std::string_view bytes, bool binary);
+
+/// What the value is, in words, cut to a length fit for a log line.
+std::string describe(const StoredValue& value);
 
 }  // namespace switchback
