@@ -8,6 +8,7 @@
 #include "replication/codec.h"
 #include "replication/names.h"
 #include "state/base/error.h"
+#include "state/base/mutation.h"
 
 namespace switchback {
 namespace {
@@ -60,7 +61,7 @@ class RowWriter {
       case Value::Form::kNull:
         return Cell::null();
       case Value::Form::kUnchanged:
-        return Cell::unchanged();
+        return mutated("unchanged-as-null") ? Cell::null() : Cell::unchanged();
       case Value::Form::kText:
         return decode_text(map, value->bytes, out_);
       case Value::Form::kBinary:
@@ -94,6 +95,10 @@ class RowWriter {
   void upsert(std::span<const Cell> old_key, std::span<const Cell> key, Tuple row, Tuple old_row,
               bool old_is_known) {
     for (const Cell& part : old_key) out_.add(part);
+    if (!old_key.empty() && mutated("rename-as-two")) {
+      out_.end_delete(table().id);
+      old_key = {};
+    }
     for (const Cell& part : key) out_.add(part);
     std::size_t column = table().key_width;
     try {
@@ -221,7 +226,8 @@ void Assembler::note(const pgoutput::Message& message) {
   if (!message.transactional) return;
   expect_transaction("a message");
   if (message.prefix == kMessagePrefix) {
-    if (message.content == "echo" && !seen_change_) skipping_ = true;
+    const bool echo = message.content == "echo" && !seen_change_;
+    if (echo && !mutated("echo-kept")) skipping_ = true;
     if (message.content == "drain") drain_ = true;
   }
   seen_change_ = true;

@@ -22,6 +22,7 @@ PG_EXTRA = "max_prepared_transactions = 8\nautovacuum = off"
 PATIENCE = float(os.environ.get("SWITCHBACK_HISTORY_PATIENCE", "60"))
 # How long the two sides may differ after the other side says that it has everything.
 GRACE = 3.0
+COMMANDS = {"postgres": "cutover", "old": "rollback"}
 # How a sidecar may end: killed, well, or told to end before it listened.
 WELL = (-signal.SIGKILL, 0, -signal.SIGTERM)
 
@@ -204,17 +205,21 @@ class Bridge:
         except (OSError, ValueError, KeyError):
             return None
 
+    def type(self, *words):
+        """A command, as a person would."""
+        return subprocess.run([PROGRAM, "-c", self.path("switchback.toml"), *words, "--yes", "--json"],
+                              capture_output=True, text=True, env=self.environment(), timeout=2 * PATIENCE)
+
     def flip(self, to):
         """Types the command until it has happened."""
         if self.primary == to:
             return
-        command = "cutover" if to == "postgres" else "rollback"
+        command = COMMANDS[to]
         self.wait_settled()
         end = time.monotonic() + PATIENCE
         while True:
             self.look_at_sidecar()
-            done = subprocess.run([PROGRAM, "-c", self.path("switchback.toml"), command, "--yes", "--json"],
-                                  capture_output=True, text=True, env=self.environment(), timeout=PATIENCE)
+            done = self.type(command)
             said = done.stdout + done.stderr
             if done.returncode == 0:
                 break

@@ -105,6 +105,11 @@ class Maker:
     def flip(self):
         """To the other side; sometimes the sidecar dies on the way."""
         self.side = "postgres" if self.side == "old" else "old"
+        if self.rng.random() < 0.1:
+            self.steps.append(["blocked_flip", self.side])
+            before, self.side = self.side, "postgres" if self.side == "old" else "old"
+            self.write(self.rng.randint(1, 4))
+            self.side = before
         if self.rng.random() < 0.25:
             self.steps.append(["start", self.armed(FLIPPING, 1)])
         elif self.rng.random() < 0.15:

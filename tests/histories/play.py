@@ -6,7 +6,9 @@ A history is plain data (JSON), so that one that failed can be shrunk, printed a
   ["start", environment]              ["kill"] ["stop"]          the sidecar
   ["die", environment]                starts a sidecar that loses its power at a failpoint; the application's SQLite
                                       connections are closed meanwhile
+  ["until_dead"]                      waits for a sidecar that dies of its failpoint
   ["flip", "postgres" | "old"]        until it has flipped, whatever dies on the way
+  ["blocked_flip", "postgres" | "old"] tried while somebody's transaction is open: it changes nothing
   ["sync"]                            until the other side has all, then compare
   ["probe"]                           the side that is not primary refuses every write
   ["save"] ["restore"]                a copy of the store is taken, and put in its place, while nobody has it open
@@ -23,7 +25,7 @@ import time
 
 import psycopg2
 
-from bridge import GRACE, PATIENCE, Bridge, Failed
+from bridge import COMMANDS, GRACE, PATIENCE, Bridge, Failed
 
 
 class Player(Bridge):
@@ -92,6 +94,26 @@ class Player(Bridge):
                              f"{lines[:5]}\n{self.log()[-3000:]}")
             time.sleep(0.01 if not caught_up else 0.05)  # between two looks
 
+    def blocked_flip(self, to):
+        """The command, while a transaction of the application holds on to the primary."""
+        if self.primary == to:
+            return
+        self.wait_settled()
+        if self.primary == "old":
+            holder = self.connection(0)
+            holder.execute("BEGIN IMMEDIATE")
+        else:
+            holder = psycopg2.connect(self.url)
+            holder.cursor().execute(f"LOCK {self.script['tables'][-1]['name']} IN ROW EXCLUSIVE MODE")
+        done = self.type(COMMANDS[to], "--max-pause", "100ms")
+        if self.primary == "old":
+            holder.execute("ROLLBACK")
+        else:
+            holder.close()
+        # Dead on the way, or refused.
+        if done.returncode not in (1, 3):
+            raise Failed("flip", f"{COMMANDS[to]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+
     # -- what fixed scripts need
 
     def copy_store(self, what):
@@ -107,6 +129,13 @@ class Player(Bridge):
         target.execute(f"PRAGMA journal_mode = {self.script['journal_mode']}")
         source.close()
         target.close()
+
+    def until_dead(self):
+        """The failpoint is reached by itself."""
+        try:
+            self.sidecar.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise Failed("stuck", f"the failpoint is not reached:\n{self.log()[-2000:]}") from None
 
     def refuses(self, words):
         """The pump stops, and says why; nothing is compared."""
@@ -155,6 +184,10 @@ class Player(Bridge):
             self.flip(*rest)
         elif what == "sync":
             self.sync()
+        elif what == "until_dead":
+            self.until_dead()
+        elif what == "blocked_flip":
+            self.blocked_flip(*rest)
         elif what == "probe":
             probe(self)
         elif what in ("save", "restore"):
@@ -198,7 +231,7 @@ def _refused_by_postgres(player, lines):
                 try:
                     cursor.execute(line)
                 except psycopg2.Error as error:
-                    if error.pgcode != "25006":
+                    if error.pgcode not in ("25006", "23505"):  # a row fence comes after the unique index
                         raise Failed("fence", f"{line}: {error}") from error
                 else:
                     raise Failed("fence", f"PostgreSQL took: {line}")

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "state/base/error.h"
+#include "state/base/mutation.h"
 
 namespace switchback {
 
@@ -175,7 +176,7 @@ void BatchBuilder::classify_one(TableId table, std::string_view encoded) {
   }
   keys_.remove(Lane::kPresent, table, encoded);
   keys_.add(Lane::kGone, table, encoded);
-  if (rows.has_actions()) join_children(table, decoded_);
+  if (rows.has_actions() && !mutated("cascade-left-to-server")) join_children(table, decoded_);
 }
 
 // PostgreSQL will delete or change these rows by itself when it deletes the parent; the row as

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "state/base/error.h"
+#include "state/base/mutation.h"
 #include "state/base/sql_quote.h"
 #include "watchers/sqlite/affinity.h"
 #include "watchers/sqlite/objects.h"
@@ -55,7 +56,7 @@ class Writer {
   std::vector<CaptureTrigger> write() const {
     std::vector<CaptureTrigger> out;
     const Names on_insert = displacements(false), on_update = displacements(true);
-    if (!on_insert.empty()) {
+    if (!on_insert.empty() && !mutated("no-before-trigger")) {
       const Watched watched = displacing_columns();
       out.push_back(trigger("displace_insert", "BEFORE INSERT", on_insert));
       out.push_back(trigger("displace_update", "BEFORE UPDATE", on_update, &watched));
@@ -119,7 +120,8 @@ class Writer {
 
   /// COLLATE BINARY: a column's own collation may hide that 'a' became 'A'.
   std::string changed(const std::string& quoted) const {
-    return fmt::format("OLD.{0} COLLATE BINARY IS NOT NEW.{0}", quoted);
+    const char* exactly = mutated("collation-ignored") ? "" : " COLLATE BINARY";
+    return fmt::format("OLD.{0}{1} IS NOT NEW.{0}", quoted, exactly);
   }
 
   /// Where a column takes values of any type, 1 may become 1.0: equal, and yet another key.

@@ -11,6 +11,7 @@
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
+#include "state/base/mutation.h"
 #include "state/base/unique_fd.h"
 #include "watchers/sqlite/objects.h"
 
@@ -57,6 +58,7 @@ Checkpointer::Checkpointer(SQLite::Database database, std::filesystem::path path
 bool Checkpointer::committed(const Position& position, int wal_pages) {
   const std::lock_guard lock(mutex_);
   committed_ = position;
+  if (mutated("position-before-sync")) durable_ = position;
   if (wal_pages < wal_pages_) copied_pages_ = 0;  // it began anew
   wal_pages_ = wal_pages;
   changed_.notify_all();

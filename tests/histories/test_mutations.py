@@ -1,0 +1,65 @@
+"""Plants one bug of each kind in the program (state/base/mutation.h) and requires that a test notices it. Prints which
+one did. Beside the fixed scripts of found/, with SWITCHBACK_MUTATION_HISTORIES=N, as many random histories must notice
+those bugs that they are apt to."""
+import os
+import re
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import history  # noqa: E402
+from bridge import PROGRAM, history_cluster  # noqa: E402
+from play import play  # noqa: E402
+from test_found import load  # noqa: E402
+
+# Bug: the script that notices it, and whether random histories are apt to.
+NOTICED_BY = {
+    "no-before-trigger": ("displaced_by_unique_value", True),
+    "collation-ignored": ("key_changes_case", True),
+    "nonce-ignored": ("restored_copy_with_as_many_entries", False),
+    "position-before-sync": ("power_lost_after_feedback", True),
+    "echo-kept": ("echo_of_an_older_value", False),
+    "rename-as-two": ("renamed_row_keeps_what_only_sqlite_has", False),
+    "unchanged-as-null": ("big_value_left_alone", True),
+    "cascade-left-to-server": ("cascade_that_sqlite_did_not_do", True),
+    "fence-misses-a-leaf": ("fence_on_every_table", True),
+}
+HEADER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "state", "base", "mutation.h")
+
+
+def planted():
+    """Every bug that the program knows."""
+    with open(HEADER, encoding="utf-8") as header:
+        return re.findall(r'^    "([a-z-]+)",', header.read(), re.MULTILINE)
+
+
+@unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
+class Mutations(unittest.TestCase):
+    """test_found.py shows that the same scripts pass without the bug."""
+
+    def test_every_bug_has_a_script(self):
+        self.assertEqual(planted(), list(NOTICED_BY))
+
+    def test_scripts(self):
+        with history_cluster() as cluster:
+            for bug, (name, _) in NOTICED_BY.items():
+                with self.subTest(bug):
+                    failed = play(cluster, load(name), {"SWITCHBACK_MUTATION": bug})
+                    self.assertIsNotNone(failed, f"{bug} went unnoticed by {name}")
+                    print(f"{bug}: noticed by {name} ({failed.kind})", flush=True)
+
+    @unittest.skipUnless(os.environ.get("SWITCHBACK_MUTATION_HISTORIES"), "for --long")
+    def test_histories(self):
+        count = int(os.environ["SWITCHBACK_MUTATION_HISTORIES"])
+        first = int(os.environ.get("SWITCHBACK_SEED") or 1)
+        with history_cluster() as cluster:
+            for bug in (bug for bug, (_, apt) in NOTICED_BY.items() if apt):
+                with self.subTest(bug):
+                    noticed = next((seed for seed in range(first, first + count)
+                                    if play(cluster, history.make(seed), {"SWITCHBACK_MUTATION": bug})), None)
+                    self.assertIsNotNone(noticed, f"{bug} went unnoticed by {count} histories from {first}")
+                    print(f"{bug}: noticed by random history {noticed}", flush=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
