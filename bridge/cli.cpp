@@ -108,11 +108,12 @@ void add_doing(CLI::App& app, Parsed& parsed, const Commands& commands) {
 void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
   CLI::App* demo = add_command(
       app, "demo", "The whole story on sample data, with a PostgreSQL of its own, in two minutes",
-      "switchback demo");
+      "switchback demo --system widgettdc");
   DemoOptions& options = parsed.demo;
   demo->add_option("--folder", options.folder, "where to play; kept afterwards");
-  demo->add_option("--tweets", options.tweets, "rows of the largest table")
-      ->capture_default_str()
+  demo->add_option("--system", options.system, "whose: a folder of configs/")
+      ->capture_default_str();
+  demo->add_option("--rows", options.rows, "rows of the largest table")
       ->check(CLI::Range(1, 10'000'000));
   demo->add_option("--rate", options.rate, "writes per second")
       ->capture_default_str()
@@ -120,8 +121,8 @@ void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
   demo->add_option("--seconds", options.seconds_per_phase, "seconds between flips")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
-  demo->add_option("--journal-mode", options.journal_mode, "of the SQLite database")
-      ->capture_default_str()
+  demo->add_option("--journal-mode", options.journal_mode,
+                   "of the SQLite database; the system's own if not said")
       ->check(CLI::IsMember({"delete", "wal"}));
   demo->add_flag("--plant-loss", options.plant_loss,
                  "lose one acknowledged row on purpose: the checker must fail");

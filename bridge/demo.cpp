@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "bridge/child_process.h"
+#include "bridge/demo_system.h"
 #include "bridge/private_postgres.h"
 #include "bridge/supervisor.h"
 #include "state/base/durable_file.h"
@@ -25,12 +26,6 @@ using std::chrono::seconds;
 
 // Debian's own: the one that its python3-psycopg2 belongs to, whatever else is on the PATH.
 constexpr const char* kPython = "/usr/bin/python3";
-
-std::filesystem::path system_folder() {
-  const char* share = std::getenv("SWITCHBACK_SHARE_DIR");
-  return std::filesystem::path(share != nullptr ? share : SWITCHBACK_SHARE_DIR) / "configs" /
-         "twitter";
-}
 
 template <class... Args>
 void tell(fmt::format_string<Args...> text, Args&&... args) {
@@ -45,7 +40,8 @@ class Demo {
   int play();
 
  private:
-  void make_store(const char* name);
+  void make_store(const std::string& name);
+  std::vector<std::string> program(const char* name, std::vector<std::string> arguments) const;
   void start_postgres();
   void start_application();
   void start_sidecar();
@@ -57,10 +53,10 @@ class Demo {
   int check();
   void report_pauses();
   std::uint64_t journal_size() const;
-  std::filesystem::path file(const char* name) const { return folder_ / name; }
+  std::filesystem::path file(std::string_view name) const { return folder_ / name; }
 
   const DemoOptions options_;
-  const std::filesystem::path system_ = system_folder();
+  const DemoSystem system_;
   std::filesystem::path folder_;
   bool remove_folder_ = false;
   std::optional<PrivatePostgres> postgres_;
@@ -72,7 +68,10 @@ class Demo {
   std::optional<Error> sidecar_error_;  // guarded by mutex_
 };
 
-Demo::Demo(DemoOptions options) : options_(std::move(options)), folder_(options_.folder) {
+Demo::Demo(DemoOptions options)
+    : options_(std::move(options)),
+      system_(load_demo_system(options_.system)),
+      folder_(options_.folder) {
   if (folder_.empty()) {
     std::string pattern =
         (std::filesystem::temp_directory_path() / "switchback-demo-XXXXXX").string();
@@ -87,7 +86,7 @@ Demo::Demo(DemoOptions options) : options_(std::move(options)), folder_(options_
   }
   folder_ = std::filesystem::absolute(folder_);
   make_folder(folder_, 0755);
-  if (std::filesystem::exists(file("twitter.db"))) {
+  if (std::filesystem::exists(file(system_.store))) {
     throw Error(ErrorKind::kUsage, Retry::kNever, "there is a demo in this folder already",
                 {.object = folder_.string(), .next = "name an empty folder with --folder"});
   }
@@ -102,11 +101,22 @@ Demo::~Demo() {
   if (remove_folder_) std::filesystem::remove_all(folder_, ignored);
 }
 
-void Demo::make_store(const char* name) {
-  ChildProcess maker(
-      {kPython, (system_ / "make_sample.py").string(), "--out", file(name).string(), "--tweets",
-       std::to_string(options_.tweets), "--seed", "7", "--journal-mode", options_.journal_mode},
-      {.log = file("make_sample.log")});
+/// One of the system's own programs, as a command.
+std::vector<std::string> Demo::program(const char* name, std::vector<std::string> arguments) const {
+  arguments.insert(arguments.begin(), {kPython, (system_.folder / name).string()});
+  return arguments;
+}
+
+void Demo::make_store(const std::string& name) {
+  std::vector<std::string> arguments = {
+      "--out",  file(name).string(),
+      "--rows", std::to_string(options_.rows.value_or(system_.rows)),
+      "--seed", "7"};
+  if (!options_.journal_mode.empty()) {
+    arguments.insert(arguments.end(), {"--journal-mode", options_.journal_mode});
+  }
+  ChildProcess maker(program("make_sample.py", std::move(arguments)),
+                     {.log = file("make_sample.log")});
   if (maker.wait() != 0) {
     throw Error(ErrorKind::kUsage, Retry::kNever, read_file(file("make_sample.log")),
                 {.object = "the sample data maker", .next = "apt-get install python3"});
@@ -116,23 +126,23 @@ void Demo::make_store(const char* name) {
 void Demo::start_postgres() {
   postgres_.emplace(file("pg"));
   postgres_->start_as_child();
-  Connection::open(postgres_->url(), "switchback demo").exec("CREATE DATABASE twitter");
-  url_ = postgres_->url("twitter");
+  Connection::open(postgres_->url(), "switchback demo").exec("CREATE DATABASE app");
+  url_ = postgres_->url("app");
 }
 
 void Demo::start_application() {
   application_.emplace(
-      std::vector<std::string>{
-          kPython, (system_ / "application.py").string(), "--sqlite", file("twitter.db").string(),
-          "--postgres", url_, "--primary", (file("switchback.run") / "primary").string(),
-          "--journal", file("journal.jsonl").string(), "--report", file("report.json").string(),
-          "--rate", std::to_string(options_.rate), "--seed", "11"},
+      program("application.py",
+              {"--old", file(system_.store).string(), "--postgres", url_, "--primary",
+               (file("switchback.run") / "primary").string(), "--journal",
+               file("journal.jsonl").string(), "--report", file("report.json").string(), "--rate",
+               std::to_string(options_.rate), "--seed", "11"}),
       ChildOptions{.log = file("application.log")});
 }
 
 void Demo::start_sidecar() {
   for (const char* name : {"switchback.toml", "schema.sql"}) {
-    replace_file(file(name), read_file(system_ / name), 0600);
+    replace_file(file(name), read_file(system_.folder / name), 0600);
   }
   const auto environment = [this](const char* name) -> const char* {
     return std::string_view(name) == "DATABASE_URL" ? url_.c_str() : nullptr;
@@ -229,14 +239,13 @@ void Demo::wait_drained() {
 
 // What the checker is for: a row that the application was told is safe, gone from both sides.
 void Demo::plant_loss() {
-  Connection::open(url_, "switchback demo")
-      .exec("DELETE FROM public.tweets WHERE id = (SELECT max(id) FROM public.tweets)");
+  Connection::open(url_, "switchback demo").exec(system_.plant_loss);
 }
 
 int Demo::check() {
-  ChildProcess checker({kPython, (system_ / "checker.py").string(), "--sqlite",
-                        file("twitter.db").string(), "--postgres", url_, "--journal",
-                        file("journal.jsonl").string(), "--original", file("original.db").string()},
+  ChildProcess checker(program("checker.py", {"--old", file(system_.store).string(), "--postgres",
+                                              url_, "--journal", file("journal.jsonl").string(),
+                                              "--original", file("original").string()}),
                        {.log = file("checker.log")});
   const int status = checker.wait();
   fmt::print("{}", read_file(file("checker.log")));
@@ -257,10 +266,10 @@ void Demo::report_pauses() {
 }
 
 int Demo::play() {
-  tell("1. A live application: {} tweets in SQLite, and a program that writes all the while",
-       options_.tweets);
-  make_store("original.db");
-  make_store("twitter.db");
+  tell("1. A live application: {} {}, and a program that writes all the while",
+       options_.rows.value_or(system_.rows), system_.scene);
+  make_store("original");
+  make_store(system_.store);
   start_postgres();
   start_application();
   tell("2. The sidecar starts: backup, capture, initial load into PostgreSQL");

@@ -211,7 +211,7 @@ def main(tables, open_old, more=()):
     """What a system's checker.py ends with. `more`: rules of the system's own, called with the Checker. Prints the
     problems, or JSON; the last line is the verdict."""
     parser = argparse.ArgumentParser(description="Compare both stores with each other and with the journal.")
-    parser.add_argument("--old", "--sqlite", required=True)
+    parser.add_argument("--old", required=True)
     parser.add_argument("--postgres", required=True)
     parser.add_argument("--journal", nargs="+", default=[])
     parser.add_argument("--original", help="a copy of the old store from before the bridge came")

@@ -168,7 +168,7 @@ def arguments(system):
     parser = argparse.ArgumentParser(description=f"Write to the {system.name} system on whichever side is primary.",
                                      epilog="example: application.py --old PATH --postgres postgresql:///app "
                                             "--primary switchback.run/primary --journal j.jsonl")
-    parser.add_argument("--old", "--sqlite", required=True, help="the old store")
+    parser.add_argument("--old", required=True, help="the old store")
     parser.add_argument("--postgres", default="", help="libpq URL; empty: libpq's own variables")
     parser.add_argument("--primary", required=True, help="the run folder's file; missing means old")
     parser.add_argument("--journal", required=True, help="appended to")

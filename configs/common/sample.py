@@ -76,7 +76,7 @@ def main(system, schema, fill, journal_mode, rows_are):
     parser = argparse.ArgumentParser(description=f"Make a sample database of the {system} system.",
                                      epilog="example: make_sample.py --out app.db --rows 20000 --seed 1")
     parser.add_argument("--out", required=True)
-    parser.add_argument("--rows", "--tweets", type=int, default=10_000, help=rows_are)
+    parser.add_argument("--rows", type=int, default=10_000, help=rows_are)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--journal-mode", choices=["delete", "wal"], default=journal_mode)
     args = parser.parse_args()

@@ -13,7 +13,7 @@ def demo(*options):
     """A short one, in a folder that goes with the test; (exit code, last line, everything)."""
     with tempfile.TemporaryDirectory(prefix="switchback-demo-") as folder:
         os.chmod(folder, 0o755)
-        done = subprocess.run([PROGRAM, "demo", "--folder", folder, "--tweets", "300", "--rate", "100", "--seconds", "2",
+        done = subprocess.run([PROGRAM, "demo", "--folder", folder, "--rows", "300", "--rate", "100", "--seconds", "2",
                                *options], capture_output=True, text=True, timeout=240)
         lines = done.stdout.splitlines() or [""]
         return done.returncode, lines[-1], done.stdout + done.stderr
@@ -33,6 +33,17 @@ class Demo(unittest.TestCase):
         self.assertEqual(code, 1, everything)
         self.assertRegex(last, r" writes, [1-9]\d* lost$")
         self.assertIn("\nlost tweets", everything)
+
+    def test_another_system(self):
+        code, last, everything = demo("--system", "widgettdc")
+        self.assertEqual(code, 0, everything)
+        self.assertRegex(last, r" [1-9]\d* writes, 0 lost$")
+        self.assertIn("300 memory entities in SQLite", everything)
+
+    def test_a_system_that_is_not_there(self):
+        code, _, everything = demo("--system", "nobody")
+        self.assertEqual(code, 2, everything)
+        self.assertIn("there are: twitter, widgettdc", everything)
 
 
 if __name__ == "__main__":
