@@ -95,12 +95,15 @@ class Writer {
   FormStatement& statement_;
 };
 
-/// The columns of the row that the form writes.
+/// The columns of the row that the form writes. What the old side has no column for is PostgreSQL's
+/// own: a new row gets its default, and a value written here once stays.
 std::vector<std::uint16_t> row_columns(const TableMap& table, const Form& form) {
   std::vector<std::uint16_t> indexes;
   for (std::uint16_t i = 0; i < table.columns.size(); ++i) {
+    const ColumnMap& column = table.columns[i];
     const bool sent = form.sent.empty() ? form.kind != Form::Kind::kDelete : form.sent[i];
-    if (i < table.key_width || (sent && !table.columns[i].generated)) indexes.push_back(i);
+    const bool carried = !column.generated && !column.old_name.empty();
+    if (i < table.key_width || (sent && carried)) indexes.push_back(i);
   }
   return indexes;
 }
