@@ -26,6 +26,13 @@ struct TextPlace {
   std::size_t line = 1, column = 1;
 };
 
+/// Where a text comes from, for messages.
+struct TextOrigin {
+  std::string_view where;   // "data/users.json"
+  std::string_view file{};  // all of the file that the text is a part of; empty: the text is all
+  std::string pointer{};    // what leads to the text's value in the file
+};
+
 class Document {
  public:
   static constexpr std::uint32_t kMostDepth = 1000;
@@ -34,10 +41,9 @@ class Document {
   enum class Node : std::uint32_t {};
   static constexpr Node kRoot{0};
 
-  /// Throws Error(kData) with `where` ("data/users.json"), line, column and pointer. `text` may be
-  /// a part of a file: `start` is the place of its first byte there, `pointer` what leads to it.
-  static Document parse(std::string_view text, std::string_view where, TextPlace start = {},
-                        std::string_view pointer = {});
+  /// Throws Error(kData, retry later) with file, line, column and pointer. The text and what
+  /// `origin` points to must outlive the document.
+  static Document parse(std::string_view text, const TextOrigin& origin);
 
   std::string_view text() const { return text_; }
   JsonSort sort(Node node) const { return at(node).sort; }
@@ -64,10 +70,14 @@ class Document {
   /// Follows member names, and indexes into arrays.
   std::optional<Node> find(Node from, const MemberPath& path) const;
 
-  /// The value without blanks between its tokens, else as written: two spellings of one layout hash
-  /// alike.
+  /// The value without blanks between its tokens, else as written.
   std::string compact(Node node) const;
-  Hash128 content_hash(Node node) const { return hash_of(compact(node)); }
+  /// Of what the value means: the order of members, blanks, escapes and the spelling of numbers
+  /// make no difference.
+  Hash128 meaning(Node node) const;
+
+  /// The blanks at the beginning of the line in its file on which the value begins.
+  std::string_view indent(Node node) const;
 
   /// "data/users.json:12:7 /0/name", for messages.
   std::string place(Node node) const;
@@ -86,16 +96,14 @@ class Document {
   const Value& at(Node node) const { return values_[static_cast<std::uint32_t>(node)]; }
 
   std::string_view text_;
-  std::string where_;
-  TextPlace start_;
-  std::string pointer_;
+  TextOrigin origin_;
   std::vector<Value> values_;
 };
 
 /// A JSON string token, quotes included, without its escapes.
 std::string unescape_json(std::string_view token);
 
-/// The place of byte `offset` of `text`, whose first byte stands at `start`.
-TextPlace place_in(std::string_view text, std::size_t offset, TextPlace start = {});
+/// The place of byte `offset` of `text`.
+TextPlace place_in(std::string_view text, std::size_t offset);
 
 }  // namespace switchback

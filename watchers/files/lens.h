@@ -32,17 +32,18 @@ struct FileFacts {
   std::int64_t size = 0;
   std::int64_t mtime_us = 0;  // since 1970 UTC
   std::string sha256;         // 64 hexadecimal digits; kOpaque only
-  std::string_view contents;  // kOpaque only
 };
 
 /// One record as it stands in its file.
 struct RecordInput {
   const FileFacts* file = nullptr;
   const Document* document = nullptr;  // nullptr: an opaque file
-  std::string name;                    // in a map of records; else empty
-  std::int64_t place = 0;              // in an array of records or a file of lines, from
-                                       // number_places()
-  std::uint32_t copy = 0;              // how many records before it in the file have its contents
+  std::string_view contents;           // of an opaque file
+  bool in_map = false;                 // of records; then `name` is its name there
+  std::string name;
+  std::int64_t place = 0;  // in an array of records or a file of lines, from
+                           // number_places()
+  std::uint32_t copy = 0;  // how many records before it in the file have its contents
 };
 
 /// A row that could not be made and has no key to be quarantined under.
@@ -60,9 +61,10 @@ struct RecordRows {
 struct RecordText {
   bool gone = false;  // its own row was deleted: the record is to be taken out of its file
   std::string bytes;  // the record as it is to be written; equal to the old one if nothing differs
-  std::string name;   // kMap: its name, possibly a new one
-  std::vector<PathMember> members;  // what the record now says of its path
-  std::optional<std::string> path;  // "$path", if a column takes it
+  std::string name;   // in a map: its name, possibly a new one
+  std::optional<std::int64_t> place;  // in a list, if a column holds it: what orders it there
+  std::vector<PathMember> members;    // what the record now says of its path
+  std::optional<std::string> path;    // "$path", if a column takes it
   RecordMemory memory;
   struct Refused {
     std::uint32_t change;  // index in the chunk
@@ -77,12 +79,12 @@ struct RowKey {
   std::vector<Cell> cells;  // text in the chunk they were read from
 };
 
+struct LensPlan;
+
 class Lens {
  public:
   Lens(std::shared_ptr<const Mapping> mapping, std::shared_ptr<const DocumentMap> documents,
        std::uint16_t collection);
-  ~Lens();
-  Lens(Lens&&) noexcept;
 
   const Collection& collection() const;
   /// Whether anything is made up here, so that memories are not empty.
@@ -100,9 +102,11 @@ class Lens {
   RecordText put(const RecordInput& record, const RecordMemory& memory, const Chunk& chunk,
                  std::span<const std::uint32_t> changes, const TextStyle& style) const;
 
-  /// A new record from the upserts of its rows. `file` has the path if it is known already.
-  RecordText make(const FileFacts& file, const Chunk& chunk, std::span<const std::uint32_t> changes,
-                  const TextStyle& style) const;
+  /// A new record from the upserts of its rows. `file` has the path if it is known already;
+  /// `in_map` says that it is to be a member of a map. If the record's own row is refused, so are
+  /// all.
+  RecordText make(const FileFacts& file, bool in_map, const Chunk& chunk,
+                  std::span<const std::uint32_t> changes, const TextStyle& style) const;
 
   /// Whether the table's rows are records (level 0) rather than parts of one.
   bool is_record(TableId table) const;
@@ -111,8 +115,7 @@ class Lens {
   std::optional<RowKey> enclosing(TableId table, std::span<const Cell> row) const;
 
  private:
-  class Plan;
-  std::unique_ptr<const Plan> plan_;
+  std::shared_ptr<const LensPlan> plan_;
 };
 
 }  // namespace switchback

@@ -14,14 +14,17 @@ struct TextStyle {
   std::string line_end = "\n";  // "\r\n" in files that have it
   std::string comma = ",";      // between values of one line: "," or ", "
   std::string colon = ":";      // ":" or ": "
+  bool final_line_end = false;  // after the last byte of a whole file
   bool ascii = false;           // everything beyond ASCII as \uXXXX
   bool slash = false;           // "\/"
   bool upper_hex = false;       // \u00E9 rather than \u00e9
 
-  /// From a text of any length (its first quarter of a megabyte is enough). `ascii` is what is
-  /// assumed when the text shows no character beyond ASCII in either spelling. An empty text gives
-  /// the style of JSON.stringify(x, null, 2).
-  static TextStyle of(std::string_view text, bool ascii);
+  /// From a text of any length (its first quarter of a megabyte is enough). `assume_ascii` holds
+  /// when the text shows no character beyond ASCII in either spelling. An empty text gives the
+  /// style of JSON.stringify(x, null, 2).
+  static TextStyle of(std::string_view text, bool assume_ascii);
+  /// This style, but for what `text` shows: a record may be written otherwise than its file.
+  TextStyle refined_by(std::string_view text) const;
 
   /// `utf8` (valid; lone surrogates as three bytes) as a string token with quotes.
   std::string quote(std::string_view utf8) const;

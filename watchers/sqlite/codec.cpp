@@ -240,7 +240,8 @@ std::string_view without_padding(std::string_view text) {
   return text.substr(0, text.find_last_not_of(' ') + 1);
 }
 
-/// `stored` came from read_cell() into `own`, so both have the same kind.
+}  // namespace
+
 bool cells_same(const ColumnMap& column, const Cell& stored, const Chunk& own, const Cell& cell,
                 const Chunk& chunk) {
   if (stored.kind != cell.kind) return false;
@@ -271,8 +272,6 @@ bool cells_same(const ColumnMap& column, const Cell& stored, const Chunk& own, c
   }
   return false;
 }
-
-}  // namespace
 
 StoredValue StoredValue::of_column(sqlite3_stmt* statement, int column) {
   StoredValue out;

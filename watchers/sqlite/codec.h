@@ -34,6 +34,10 @@ std::optional<Cell> read_cell(const ColumnMap& column, const StoredValue& value,
 bool same_meaning(const ColumnMap& column, const StoredValue& stored, const Cell& cell,
                   const Chunk& chunk);
 
+/// Whether two cells of the column, each with its own chunk, mean the same.
+bool cells_same(const ColumnMap& column, const Cell& stored, const Chunk& own, const Cell& cell,
+                const Chunk& chunk);
+
 /// What to store for `cell`: in the storage class and spelling of `previous` where that loses
 /// nothing, else in the column's first spelling. `scratch` holds the bytes of the result.
 StoredValue write_cell(const ColumnMap& column, const Cell& cell, const Chunk& chunk,
