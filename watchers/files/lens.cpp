@@ -79,13 +79,8 @@ std::optional<RowKey> Lens::enclosing(TableId table, std::span<const Cell> row) 
       RowKey key{tables[t].table, {}};
       for (std::uint16_t k = 0; k < plan_->map(t).key_width; ++k) {
         const auto column = std::find_if(
-            source.columns.begin(), source.columns.end(), [&](const ColumnSource& there) {
-              return std::any_of(there.from.begin(), there.from.end(),
-                                 [&](const ValueSource& from) {
-                                   return from.up == up && from.same_as &&
-                                          from.same_as->table == t && from.same_as->column == k;
-                                 });
-            });
+            source.columns.begin(), source.columns.end(),
+            [&](const ColumnSource& there) { return repeats(tables[t].columns[k], there, up); });
         if (column == source.columns.end()) break;
         key.cells.push_back(row[static_cast<std::size_t>(column - source.columns.begin())]);
       }
