@@ -105,6 +105,16 @@ TEST_F(Cli, EveryCommandIsReachedAndHasHelpWithAnExample) {
   EXPECT_THAT(out_, HasSubstr("switchback "));
 }
 
+TEST_F(Cli, TheDemoPlaysAnySystemAtItsOwnSizeUnlessToldOtherwise) {
+  EXPECT_EQ(call({"demo"}), 0);
+  EXPECT_EQ(demo_.system, "twitter");
+  EXPECT_EQ(demo_.rows, std::nullopt);
+  EXPECT_EQ(demo_.journal_mode, "");
+  EXPECT_EQ(call({"demo", "--system", "widgettdc", "--rows", "50"}), 0);
+  EXPECT_EQ(demo_.system, "widgettdc");
+  EXPECT_EQ(demo_.rows, 50);
+}
+
 TEST_F(Cli, BadUsageIsExitCodeTwo) {
   const std::vector<std::vector<const char*>> all = {{},
                                                      {"fly"},
