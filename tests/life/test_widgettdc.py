@@ -104,6 +104,17 @@ class Values(unittest.TestCase):
         self.assertEqual(self.on_old("SELECT id FROM structured_facts WHERE doc_id IS NULL AND id IN "
                                      f"({','.join(str(f[0]) for f in facts)}) ORDER BY id"), facts)
 
+    def test_a_replaced_parent_takes_its_children_along(self):
+        key, tags = self.on_old("SELECT entity_id, count(*) FROM memory_tags GROUP BY 1 HAVING count(*) > 1 LIMIT 1")[0]
+        count = f"SELECT count(*) FROM memory_tags WHERE entity_id = {key}"
+        self.becomes(lambda: self.on_new(count), [(tags,)])
+        self.on_old("INSERT OR REPLACE INTO memory_entities (id, org_id, entity_type, content) "
+                    f"VALUES ({key}, 'org-live', 'note', 'replaced')")
+        self.assertEqual(self.on_old(count), [(0,)], "REPLACE deletes, and foreign keys are on")
+        self.becomes(lambda: self.on_new(count), [(0,)])
+        self.assertEqual(self.on_new(f"SELECT text, importance, updated_at FROM memory_entities WHERE id = {key}"),
+                         [("replaced", 3, None)])
+
     def test_decimals_and_doubles(self):
         doubles = ["0.1", "-1e-300", "1.7976931348623157e308", "0.30000000000000004", "3.0", "5e-324"]
         key = self.on_old("SELECT min(id) FROM evolution_kpis")[0][0]
