@@ -149,6 +149,12 @@ class Undecodable:
     def __repr__(self):
         return f"undecodable {self.raw!r}"
 
+    def __eq__(self, other):
+        return isinstance(other, Undecodable) and self.raw == other.raw
+
+    def __hash__(self):
+        return hash(self.raw)
+
 
 def decode(raw):
     """For sqlite3.Connection.text_factory."""

@@ -26,6 +26,7 @@ class Maker:
         self.rng = rng = random.Random(seed)
         self.schema = Schema(rng)
         self.odd = rng.random() < 0.25
+        self.stays = self.odd or self.schema.keeps_orphans  # rows in quarantine block a flip
         self.old = SqliteWrites(rng, self.schema, self.odd)
         self.new = PostgresWrites(rng, self.schema)
         self.side = "old"
@@ -43,7 +44,7 @@ class Maker:
         self.steps.append(["start", self.armed(STARTING, 0.2)])
         for _ in range(rng.randint(1, 3)):
             self.chapter()
-            if not self.odd and rng.random() < 0.7:
+            if not self.stays and rng.random() < 0.7:
                 self.flip()
         return {"journal_mode": mode, "habits": habits, **self.schema.script(), "steps": self.steps}
 
@@ -97,7 +98,9 @@ class Maker:
                 self.steps.append(["die", self.armed(points, 1, "power")])
                 if rng.random() < 0.5:
                     self.write(rng.randint(1, 4))
-            elif event < 0.7:
+            elif event < 0.43:
+                self.steps.append(["pg_crash"])
+            elif event < 0.75:
                 self.steps.append(["sync"])
                 if rng.random() < 0.4:
                     self.steps.append(["probe"])
@@ -114,7 +117,7 @@ class Maker:
             self.steps.append(["start", self.armed(FLIPPING, 1)])
         elif self.rng.random() < 0.15:
             self.steps.append(["start", {**self.armed(FLIPPING, 1, "power"), "SWITCHBACK_POWER_LOSS": "1"}])
-        self.steps.append(["flip", self.side])
+        self.steps.append(["flip_alone" if self.rng.random() < 0.1 else "flip", self.side])
         if self.rng.random() < 0.5:
             self.steps.append(["sync"])
 

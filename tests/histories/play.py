@@ -8,6 +8,8 @@ A history is plain data (JSON), so that one that failed can be shrunk, printed a
                                       connections are closed meanwhile
   ["until_dead"]                      waits for a sidecar that dies of its failpoint
   ["flip", "postgres" | "old"]        until it has flipped, whatever dies on the way
+  ["flip_alone", "postgres" | "old"]  the same, typed while no sidecar runs
+  ["pg_crash"]                        PostgreSQL is stopped in the middle of things, and started
   ["blocked_flip", "postgres" | "old"] tried while somebody's transaction is open: it changes nothing
   ["sync"]                            until the other side has all, then compare
   ["probe"]                           the side that is not primary refuses every write
@@ -26,24 +28,39 @@ import time
 import psycopg2
 
 from bridge import COMMANDS, GRACE, PATIENCE, Bridge, Failed
+from shadow import Shadow
 
 
 class Player(Bridge):
     """Plays the steps of one history."""
+
+    def __enter__(self):
+        super().__enter__()
+        self.shadow = Shadow(self.folder, self.script.get("habits", {}))
+        return self
+
+    def __exit__(self, *failure):
+        self.shadow.close()
+        super().__exit__(*failure)
 
     def write_sqlite(self, number, lines):
         """Statements; one that fails leaves the rest to run, as a careless application would."""
         if self.primary != "old":
             return
         connection = self.connection(number)
+        if not self.shadow.current:
+            self.shadow.copy()
         for line in lines:
+            refused = None
             try:
                 connection.execute(line).fetchall()
             except (sqlite3.Error, sqlite3.Warning) as error:
-                if "switchback" in str(error):
-                    raise Failed("application", f"{line}: {error}") from error
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+                refused = error
+            if "switchback" in str(refused) or self.shadow.run(number, line) != (refused is None):
+                raise Failed("application", f"{line}: {refused or 'succeeds, and fails without the bridge'}")
+        for made in (connection, self.shadow.connection(number)):
+            if made.in_transaction:
+                made.execute("ROLLBACK")
 
     def write_postgres(self, lines):
         """The same."""
@@ -84,6 +101,10 @@ class Player(Bridge):
             self.look_at_sidecar()
             caught_up = self.caught_up()
             lines = self.differences() if caught_up else ["not caught up"]
+            if not lines and self.primary == "old" and self.shadow.current:
+                lines = self.shadow.differences(self.script["tables"])
+                if lines:
+                    raise Failed("application", "\n".join(lines))
             if not lines:
                 return
             calm = calm or time.monotonic() if caught_up else None
@@ -93,6 +114,14 @@ class Player(Bridge):
                 raise Failed("stopped" if "(stopped)" in self.log() else "stuck",
                              f"{lines[:5]}\n{self.log()[-3000:]}")
             time.sleep(0.01 if not caught_up else 0.05)  # between two looks
+
+    def crash_postgres(self):
+        """What was acknowledged with synchronous_commit = off may be gone; then it is gone everywhere."""
+        self.cluster.stop("immediate")
+        self.cluster.start()
+        self.pg.close()
+        self.pg = psycopg2.connect(self.url)
+        self.pg.autocommit = True
 
     def blocked_flip(self, to):
         """The command, while a transaction of the application holds on to the primary."""
@@ -163,14 +192,18 @@ class Player(Bridge):
         """One step."""
         what, *rest = step
         self.script_target = None
+        if what in ("die", "restore") or what == "start" and "SWITCHBACK_POWER_LOSS" in rest[0]:
+            self.shadow.current = False
         if what == "sqlite":
             self.write_sqlite(*rest)
         elif what == "pragma":
-            self.connection(rest[0]).execute(rest[1]).fetchall()
+            for made in (self.connection(rest[0]), self.shadow.connection(rest[0])):
+                made.execute(rest[1]).fetchall()
         elif what == "postgres":
             self.write_postgres(*rest)
         elif what == "reopen":
             self.close_connections()
+            self.shadow.close()
         elif what == "start":
             self.end_sidecar(signal.SIGTERM)
             self.start(rest[0])
@@ -182,6 +215,15 @@ class Player(Bridge):
             self.die(*rest)
         elif what == "flip":
             self.flip(*rest)
+            self.shadow.current = False
+        elif what == "flip_alone":
+            self.end_sidecar(signal.SIGTERM)
+            if self.primary != rest[0] and self.type(COMMANDS[rest[0]]).returncode == 0:
+                self.primary = rest[0]
+            self.flip(*rest)
+            self.shadow.current = False
+        elif what == "pg_crash":
+            self.crash_postgres()
         elif what == "sync":
             self.sync()
         elif what == "until_dead":

@@ -111,7 +111,8 @@ class Schema:
 
     def __init__(self, rng):
         self.foreign_keys = rng.random() < 0.6      # applications switch them on
-        self.leave = not self.foreign_keys
+        self.leave = not self.foreign_keys and rng.random() < 0.6
+        self.keeps_orphans = not self.foreign_keys and not self.leave
         self.postgres_deferrable = rng.random() < 0.5
         self.tables = []
         for number in range(rng.choice([1, 2, 2, 3])):

@@ -11,7 +11,7 @@ LIMIT_S = float(os.environ.get("SWITCHBACK_SHRINK_SECONDS", "90"))
 
 
 def shrink(cluster, script, kind, play_one=play):
-    """The shortest script found."""
+    """The shortest script found; None if it does not fail again."""
     end = time.monotonic() + LIMIT_S
 
     def fails(steps):
@@ -20,6 +20,8 @@ def shrink(cluster, script, kind, play_one=play):
         failed = play_one(cluster, {**script, "steps": steps})
         return failed is not None and failed.kind == kind
 
+    if not fails(script["steps"]):
+        return None
     steps = _fewer(copy.deepcopy(script["steps"]), fails, end)
     for at, step in enumerate(steps):
         if step[0] in ("sqlite", "postgres") and len(step[-1]) > 1:

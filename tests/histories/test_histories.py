@@ -36,7 +36,8 @@ class Histories(unittest.TestCase):
                     print(f"seed {seed}: {failed}", flush=True)
                     if len(failures) <= int(os.environ.get("SWITCHBACK_SHRINKS", "2")):
                         short = shrink.shrink(cluster, script, failed.kind)
-                        print(f"seed {seed}, shrunk:\n{shrink.text(short)}", flush=True)
+                        print(f"seed {seed}, " + (f"shrunk:\n{shrink.text(short)}" if short
+                              else "played again: did not fail"), flush=True)
         print(f"{count} histories in {time.monotonic() - since:.0f} s, {len(failures)} failed: {failures}", flush=True)
         self.assertEqual(failures, [])
 
