@@ -1,7 +1,10 @@
 #include "watchers/sqlite/power_loss.h"
 
 #ifdef SWITCHBACK_TEST_BUILD
+#include <poll.h>
+#include <signal.h>
 #include <sqlite3.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -221,6 +224,19 @@ int shim_delete(sqlite3_vfs*, const char* name, int sync_folder) {
   return code;
 }
 
+/// The power fails for every process of a machine: nothing that the application is told from here
+/// on may count.
+void end_peer() {
+  const char* peer = std::getenv("SWITCHBACK_POWER_PEER");
+  if (peer == nullptr) return;
+  // Readable when the process has ended: pidfd_open(2).
+  const int ended = static_cast<int>(::syscall(SYS_pidfd_open, std::strtol(peer, nullptr, 10), 0));
+  if (ended < 0) return;
+  ::syscall(SYS_pidfd_send_signal, ended, SIGKILL, nullptr, 0);
+  pollfd look{ended, POLLIN, 0};
+  ::poll(&look, 1, -1);
+}
+
 std::uint64_t seed() {
   if (const char* given = std::getenv("SWITCHBACK_POWER_SEED")) {
     return std::strtoull(given, nullptr, 10);
@@ -241,7 +257,10 @@ void install() {
   shim_vfs.xOpen = shim_open;
   shim_vfs.xDelete = shim_delete;
   sqlite3_vfs_register(&shim_vfs, 1);
-  on_power_loss([] { unsynced->lose(); });
+  on_power_loss([] {
+    end_peer();
+    unsynced->lose();
+  });
 }
 
 }  // namespace

@@ -3,9 +3,9 @@
 // in place of what; and which files were deleted or made without their folder being synced. When a
 // failpoint's "power" strikes, a random part of it (whole files, or single 512-byte sectors: torn
 // and reordered writes) is taken back before the process ends. The -shm is never durable and not
-// looked at. It knows the writes of this process only: a test kills the application first, and
-// where another process appended to the -wal after us, nothing of it is taken back (a sync of
-// theirs would have covered ours). Thread-safe.
+// looked at. It knows the writes of this process only: the application, whose process id
+// SWITCHBACK_POWER_PEER gives, is killed first, and where another process wrote after us, nothing
+// is taken back (a sync of theirs would have covered ours). Thread-safe.
 #pragma once
 
 namespace switchback {

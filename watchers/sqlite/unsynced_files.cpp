@@ -79,6 +79,27 @@ void UnsyncedFiles::synced(const std::string& path, std::uint64_t covered) {
   file.name_durable = true;
 }
 
+/// Another process has written behind our last write, or into a file that we have only made. A sync
+/// of theirs covered what is ours: the file's name too, which SQLite syncs with a journal's bytes.
+bool UnsyncedFiles::others_wrote(int fd, const File& file) {
+  struct stat status {};
+  if (file.writes.empty()) return ::fstat(fd, &status) == 0 && status.st_size > 0;
+  std::string now(file.probe.size(), '\0');
+  const ssize_t n = ::pread(fd, now.data(), now.size(), static_cast<off_t>(file.probe_at));
+  now.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+  return now != file.probe;
+}
+
+/// True if the file is gone with its name.
+bool UnsyncedFiles::lose_name(const std::string& path, File& file) {
+  if (file.name_durable) return false;
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  file.name_durable = fd >= 0 && others_wrote(fd, file);
+  if (file.name_durable || !chance(2)) return false;
+  ::unlink(path.c_str());
+  return true;
+}
+
 /// Newest write first, sector by sector: a sector has reached the disk in the state that some
 /// write left it in, and every later write to it is lost.
 void UnsyncedFiles::undo(const std::string& path, const File& file) {
@@ -86,10 +107,7 @@ void UnsyncedFiles::undo(const std::string& path, const File& file) {
   // The process ends before this descriptor is closed, so no lock of SQLite's is dropped early.
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return;
-  std::string now(file.probe.size(), '\0');
-  const ssize_t n = ::pread(fd, now.data(), now.size(), static_cast<off_t>(file.probe_at));
-  now.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
-  if (now != file.probe) return;
+  if (others_wrote(fd, file)) return;
 
   const int keep_one_in = chance(3) ? 0 : static_cast<int>(2 + random_() % 6);
   std::set<std::uint64_t> on_disk;
@@ -120,15 +138,15 @@ void UnsyncedFiles::undo(const std::string& path, const File& file) {
 
 void UnsyncedFiles::lose() {
   mutex_.lock();
-  for (const auto& [path, file] : files_) {
-    if (!file.name_durable && chance(2)) {
-      ::unlink(path.c_str());
-    } else {
-      undo(path, file);
-    }
+  for (auto& [path, file] : files_) {
+    if (!lose_name(path, file)) undo(path, file);
   }
   for (auto one = deleted_.rbegin(); one != deleted_.rend(); ++one) {
     if (chance(2)) continue;
+    // Another process has made a file of that name since: its first sync made our removal durable.
+    const auto ours = files_.find(one->path);
+    const bool made_by_us = ours != files_.end() && !ours->second.name_durable;
+    if (!made_by_us && ::access(one->path.c_str(), F_OK) == 0) continue;
     const int fd = ::open(one->path.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0) continue;
     put(fd, one->contents, 0);

@@ -59,6 +59,8 @@ class UnsyncedFiles {
     File file;
   };
 
+  static bool others_wrote(int fd, const File& file);
+  bool lose_name(const std::string& path, File& file);
   void undo(const std::string& path, const File& file);
   bool chance(int in) { return random_() % static_cast<unsigned>(in) == 0; }
 

@@ -1,10 +1,15 @@
 // The process whose power fails: writes numbered transactions into a database, says on standard
 // output which of them it takes to be durable, and runs into the failpoint that the environment
 // has armed. "plain PATH SYNCHRONOUS": bare transactions; "sink PATH": the sink's batches;
-// "gate PATH": the gate, closed and opened in turn.
+// "gate PATH": the gate, closed and opened in turn; "neighbour PATH": this process writes and
+// leaves, another one writes with syncs and is killed, and the power fails in this one; "looker
+// PATH" the same, with this process looking on.
 #include <SQLiteCpp/SQLiteCpp.h>
 
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <string_view>
 
@@ -63,6 +68,32 @@ void gate(const std::string& path) {
   }
 }
 
+void insert(SQLite::Database& database, int id) {
+  database.exec("PRAGMA synchronous = EXTRA");
+  database.exec("INSERT INTO person(id) VALUES (" + std::to_string(id) + ")");
+}
+
+// Leaves a -wal behind, as a process that is killed does.
+[[noreturn]] void write_and_die(const std::string& path) {
+  SQLite::Database database(path, SQLite::OPEN_READWRITE);
+  insert(database, 2);
+  ::_exit(0);
+}
+
+void neighbour(const std::string& path, const std::string& self, bool looks) {
+  {
+    SQLite::Database last_one(path, SQLite::OPEN_READWRITE);
+    insert(last_one, 1);
+  }
+  // A look makes a -wal, into which only the other process writes.
+  SQLite::Database looking(path, SQLite::OPEN_READWRITE);
+  if (looks) looking.execAndGet("SELECT count(*) FROM person");
+  const std::string other = "env -u SWITCHBACK_POWER_LOSS " + self + " other '" + path + "'";
+  if (std::system(other.c_str()) != 0) return;
+  say("durable", 2);
+  failpoint("sqlite.sink.commit.after");
+}
+
 }  // namespace
 }  // namespace switchback
 
@@ -73,5 +104,8 @@ int main(int argc, char** argv) {
   if (what == "plain" && argc > 3) plain(argv[2], argv[3]);
   if (what == "sink") sink(argv[2]);
   if (what == "gate") gate(argv[2]);
+  if (what == "other") write_and_die(argv[2]);
+  if (what == "neighbour") neighbour(argv[2], argv[0], false);
+  if (what == "looker") neighbour(argv[2], argv[0], true);
   return 0;
 }

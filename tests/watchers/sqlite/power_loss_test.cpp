@@ -78,6 +78,19 @@ TEST_P(PowerLossTest, WithSyncsNothingIsLost) {
   }
 }
 
+TEST_P(PowerLossTest, WhatAnotherProcessSyncedStays) {
+  for (const std::string part : {"neighbour ", "looker "}) {
+    for (int seed = 1; seed <= 8; ++seed) {
+      const TargetFixture target(GetParam());
+      const Story story =
+          run_child(part + target.path().string(), "sqlite.sink.commit.after=power", seed);
+      ASSERT_TRUE(story.power_failed);
+      ASSERT_EQ(story.durable, 2u);
+      EXPECT_EQ(lost_rows(target, story), 0u) << part << "seed " << seed;
+    }
+  }
+}
+
 TEST_P(PowerLossTest, SinkKeepsWhatItCalledDurableAndItsPositionFitsItsRows) {
   const std::vector<std::string> points =
       GetParam() == "wal" ? std::vector<std::string>{"sqlite.sink.commit.before=power@30",
