@@ -1,105 +1,156 @@
 // What the bridge knows of a store of files: which records each file held when it was last looked
 // at, which rows they made, and the identities made up for them. A SQLite file of our own in the
-// state directory. The source compares files with it to find changes, the sink finds a row's record
-// in it and writes down what it wrote (so that nothing comes back as an echo), the reader gives the
-// rows it names. A generation is one consistent state of all files; it is the store's position.
+// state directory. It also holds what a database would write by its triggers: a log of the keys of
+// rows that a scan found unlike. A log entry is the store's position, so that sources read files
+// as they read SQLite: the keys beyond a position, and each key's row as the ledger knows it. The
+// sink writes down what it wrote without logging it: nothing comes back as an echo.
 //
-// Forward, a generation is staged durably before any of its changes leave, and becomes the current
-// one when PostgreSQL is known to hold it; a restart finds which it was from PostgreSQL's
-// checkpoint. Each object is one connection for one thread; several may be open.
+// Each object is one connection for one thread; several may be open. Whoever scans or writes holds
+// the write lock meanwhile (LedgerWrite), the others wait for it.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "state/model/chunk.h"
-#include "state/model/phase.h"
 #include "state/model/position.h"
-#include "state/ports/change_sink.h"
+#include "state/model/table_map.h"
 #include "watchers/files/file_read.h"
 #include "watchers/files/hash.h"
 #include "watchers/files/memory.h"
+
+namespace SQLite {
+class Database;
+}
 
 namespace switchback {
 
 /// One row a record makes: what must be deleted when the record goes.
 struct RowMark {
   TableId table{};
-  std::string key;  // a chunk's key cells, as serialise_key() has them: equal keys are equal bytes
+  std::string key;  // row_key.h
   Hash128 row;      // of the whole row: unlike means changed
 };
 
+/// A record in its place in the file.
+struct RecordEntry {
+  Hash128 bytes;         // as it stands in the file
+  std::uint64_t id = 0;  // in the ledger
+};
+
 struct KnownRecord {
-  Hash128 bytes;     // of the record as it stands in the file
   Mark mark;         // Lens::mark()
   std::string name;  // in a map
   std::int64_t place = 0;
   RecordMemory memory;
-  std::vector<RowMark> rows;
 };
 
 struct KnownFile {
+  std::int64_t id = 0;  // in the ledger
   std::uint16_t collection = 0;
   std::string path;  // below the collection's root
-  FileStamp stamp;
-  Hash128 bytes;  // of the whole file
+  FileStamp stamp;   // {}: the file must be read to know whether it changed
+  Hash128 bytes;     // of the whole file
 };
 
-/// Where a row lives.
-struct RowHome {
-  std::uint16_t collection = 0;
-  std::string path;
-  std::uint64_t record = 0;  // its index in the file
+struct DirtyKey {
+  TableId table{};
+  std::string key;
 };
 
-class FilesLedger {
+class FilesLedger final : public Identities {
  public:
-  /// Opens or makes the file. Throws Error(kDisk).
-  static FilesLedger open(const std::filesystem::path& file);
-  FilesLedger(FilesLedger&&) noexcept;
-  ~FilesLedger();
+  /// Opens the file; makes it, and a new history, if there is none and `make` says so. Throws
+  /// Error(kDisk), or Error(kHistory) if it is not there.
+  static std::unique_ptr<FilesLedger> open(const std::filesystem::path& file, bool make);
+  ~FilesLedger() override;
 
-  /// The current generation: {a random number made with the ledger, generation, 0}; {} before the
-  /// first.
-  Position current() const;
-  /// The staged one, if a batch is on its way.
-  std::optional<Position> staged() const;
+  // ---- the log
+  Position first() const;
+  Position last() const;
+  bool holds(const Position& position) const;
+  /// Distinct keys of the entries beyond `seq`, up to `until`.
+  std::vector<DirtyKey> dirty(std::uint64_t seq, std::uint64_t until) const;
+  std::uint64_t entries_beyond(std::uint64_t seq) const;
 
+  // ---- files and records
   std::vector<KnownFile> files() const;
   std::optional<KnownFile> file(std::uint16_t collection, std::string_view path) const;
-  /// Records of one file in order: of the staged generation where there is one.
-  void records(const KnownFile& file, const std::function<void(const KnownRecord&)>& each) const;
-  std::optional<RowHome> find(TableId table, std::string_view key) const;
+  std::optional<KnownFile> file(std::int64_t id) const;
+  std::vector<RecordEntry> records(std::int64_t file) const;
+  KnownRecord record(std::uint64_t record) const;
+  std::vector<RowMark> rows(std::uint64_t record) const;
 
-  /// One transaction: everything between begin() and commit().
-  void begin();
-  void replace_file(const KnownFile& file, const std::vector<KnownRecord>& records);
-  void forget_file(std::uint16_t collection, std::string_view path);
-  std::int64_t next_serial(std::uint16_t collection, std::uint16_t level);
+  // ---- rows
+  struct Owner {
+    std::uint64_t record = 0;
+    std::int64_t file = 0;
+    Hash128 row;
+  };
+  std::optional<Owner> owner(TableId table, std::string_view key) const;
+  /// Other records that claim the same key.
+  std::vector<Owner> rivals(TableId table, std::string_view key) const;
+  /// What is known of rows of the table that have no key; empty if there are none.
+  std::string keyless(TableId table) const;
+  /// Whether any record has a row without a key or a key that another has.
+  bool contested() const;
+
+  // ---- inside a LedgerWrite
+  std::int64_t put_file(const KnownFile& file);
+  void put_records(std::int64_t file, std::span<const RecordEntry> records);
+  void forget_file(std::int64_t file);  // its records must have been removed
+  std::uint64_t add_record(std::int64_t file, const KnownRecord& record);
+  void update_record(std::uint64_t id, const KnownRecord& record);
+  /// With its rows, claims and keyless rows.
+  void remove_record(std::uint64_t record);
+  void put_row(std::uint64_t record, const RowMark& row);
+  void remove_row(TableId table, std::string_view key);
+  void add_rival(std::uint64_t record, TableId table, std::string_view key);
+  void remove_rivals(std::uint64_t record);
+  void put_keyless(std::uint64_t record, TableId table, std::string_view reason);
+  void remove_keyless(std::uint64_t record);
+  /// The file is read and its records compared anew by the next scan, whatever its stamp says.
+  void distrust(std::int64_t file, std::uint64_t record);
+  void distrust_all(std::int64_t file);
+  void log(TableId table, std::string_view key);
+  /// Entries before `seq` go.
+  void prune(std::uint64_t seq);
+
+  // ---- identities, inside a LedgerWrite
+  std::string new_uuid() override;
+  std::int64_t next_serial(std::uint16_t collection, std::uint16_t level) override;
   void raise_serial(std::uint16_t collection, std::uint16_t level, std::int64_t at_least);
-  /// Commits what was written since begin() as the next generation, not yet current.
-  Position commit_staged();
-  /// Commits it as the current generation at once: the sink's way, with the position it applied.
-  void commit_applied(const Position& applied);
-  void rollback() noexcept;
+  std::int64_t serial(std::uint16_t collection, std::uint16_t level) const;
 
-  /// The other side holds the staged generation, or does not and never will.
-  void promote_staged();
-  void drop_staged();
-
-  /// The reverse flow's position, quarantine and the gate row live here too.
-  Position applied() const;
+  /// For the tables that sink, gate and journal keep in the same file.
+  SQLite::Database& database();
 
  private:
+  friend class LedgerWrite;
   class Impl;
   explicit FilesLedger(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+};
+
+/// The write lock, and one transaction: undone unless commit() is reached. Throws Error(kBusy) if
+/// another holds the lock for too long.
+class LedgerWrite {
+ public:
+  explicit LedgerWrite(FilesLedger& ledger);
+  ~LedgerWrite();
+  LedgerWrite(const LedgerWrite&) = delete;
+  LedgerWrite& operator=(const LedgerWrite&) = delete;
+  /// Durable when it returns.
+  void commit();
+
+ private:
+  FilesLedger& ledger_;
+  bool open_ = true;
 };
 
 }  // namespace switchback

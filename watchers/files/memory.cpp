@@ -158,17 +158,31 @@ std::vector<std::uint32_t> align(const std::vector<Mark>& before, const std::vec
     pair(found->second.back(), i);
     found->second.pop_back();
   }
-  // What is left between two that were recognised in order is taken pairwise: edited in place.
+  // What is left between two that were recognised in order is taken pairwise: edited in place. A
+  // list that grew at its front is paired from the back.
   std::size_t old_at = front;
-  for (std::size_t i = front; i < end; ++i) {
+  for (std::size_t i = front; i < end;) {
     if (out[i] != kNone) {
-      old_at = std::max(old_at, std::size_t{out[i]} + 1);
+      old_at = std::max(old_at, std::size_t{out[i++]} + 1);
       continue;
     }
-    while (old_at < old_end && !taken[old_at] && before[old_at].own_key) ++old_at;
-    if (now[i].own_key || old_at >= old_end || taken[old_at]) continue;
-    pair(old_at, i);
-    ++old_at;
+    std::size_t gap_end = i;
+    while (gap_end < end && out[gap_end] == kNone) ++gap_end;
+    std::vector<std::size_t> olds, fresh;
+    const std::size_t old_limit = gap_end < end ? std::size_t{out[gap_end]} : old_end;
+    for (std::size_t old = old_at; old < old_limit; ++old) {
+      if (!taken[old] && !before[old].own_key) olds.push_back(old);
+    }
+    for (std::size_t n = i; n < gap_end; ++n) {
+      if (!now[n].own_key) fresh.push_back(n);
+    }
+    const bool from_back = i == 0 && gap_end < now.size();
+    const std::size_t count = std::min(olds.size(), fresh.size());
+    for (std::size_t n = 0; n < count; ++n) {
+      pair(from_back ? olds[olds.size() - 1 - n] : olds[n],
+           from_back ? fresh[fresh.size() - 1 - n] : fresh[n]);
+    }
+    i = gap_end;
   }
   return out;
 }
@@ -190,7 +204,6 @@ void number_places(std::vector<std::optional<std::int64_t>>& places) {
   for (std::size_t n = i; n-- > 0;) places[n] = *places[n + 1] - 1;
   for (std::size_t at = i + 1; at < places.size(); ++at) {
     if (kept[at] && *places[at] > *places[at - 1]) continue;
-    // How many have no place here; they share the room before the next kept one, or push it on.
     places[at] = *places[at - 1] + 1;
   }
 }

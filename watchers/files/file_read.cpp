@@ -1,0 +1,103 @@
+#include "watchers/files/file_read.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "state/base/file_calls.h"
+
+namespace switchback {
+namespace {
+
+FileStamp stamp_from(const struct stat& s) {
+  const auto ns = [](const timespec& t) { return t.tv_sec * 1'000'000'000 + t.tv_nsec; };
+  return {s.st_dev, s.st_ino, s.st_size, ns(s.st_mtim), ns(s.st_ctim), s.st_mode};
+}
+
+bool is_absent(int error) {
+  return error == ENOENT || error == ENOTDIR;
+}
+
+bool is_link(int error) {
+  return error == ELOOP || error == EMLINK;
+}
+
+// The folder that holds `path`, reached without following a link below the root; -1 and errno.
+UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& path) {
+  UniqueFd folder(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  while (folder) {
+    const std::size_t slash = path.find('/');
+    if (slash == std::string_view::npos) break;
+    const std::string part(path.substr(0, slash));
+    path.remove_prefix(slash + 1);
+    folder = UniqueFd(
+        ::openat(folder.get(), part.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  }
+  return folder;
+}
+
+// Reads to the end, whatever size the file claims to have. False: errno says why.
+bool read_to_end(int fd, std::int64_t size, std::string& out) {
+  out.resize(static_cast<std::size_t>(size) + 1);
+  std::size_t length = 0;
+  for (;;) {
+    if (length == out.size()) out.resize(out.size() + (out.size() >> 1) + 4096);
+    const ssize_t n = ::read(fd, out.data() + length, out.size() - length);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    if (n == 0) break;
+    length += static_cast<std::size_t>(n);
+  }
+  out.resize(length);
+  return true;
+}
+
+}  // namespace
+
+ReadResult read_store_file(const std::filesystem::path& root, std::string_view path) {
+  const auto outcome = [](ReadOutcome what) { return ReadResult{what, {}}; };
+  const auto failed = [&] {
+    if (is_absent(errno)) return outcome(ReadOutcome::kAbsent);
+    if (is_link(errno)) return outcome(ReadOutcome::kRefused);
+    fail_with_errno(root / path, "cannot be opened");
+  };
+  std::string_view name = path;
+  const UniqueFd folder = open_folder_of(root, name);
+  if (!folder) return failed();
+  // O_NONBLOCK: a named pipe in the folder must not stop us.
+  const std::string leaf(name);
+  const UniqueFd fd(
+      ::openat(folder.get(), leaf.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return failed();
+  struct stat before {};
+  struct stat after {};
+  struct stat named {};
+  if (::fstat(fd.get(), &before) != 0) fail_with_errno(root / path, "cannot be looked at");
+  if (!S_ISREG(before.st_mode)) return outcome(ReadOutcome::kRefused);
+  ReadResult result{ReadOutcome::kRead, {{}, stamp_from(before)}};
+  if (!read_to_end(fd.get(), before.st_size, result.file.bytes)) {
+    fail_with_errno(root / path, "cannot be read");
+  }
+  if (::fstat(fd.get(), &after) != 0) fail_with_errno(root / path, "cannot be looked at");
+  if (::fstatat(folder.get(), leaf.c_str(), &named, AT_SYMLINK_NOFOLLOW) != 0) return failed();
+  const bool still = stamp_from(after) == result.file.stamp &&
+                     stamp_from(named) == result.file.stamp &&
+                     result.file.bytes.size() == static_cast<std::size_t>(before.st_size);
+  return still ? result : outcome(ReadOutcome::kUnstable);
+}
+
+std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path) {
+  std::string_view name = path;
+  const UniqueFd folder = open_folder_of(root, name);
+  struct stat found {};
+  if (!folder || ::fstatat(folder.get(), std::string(name).c_str(), &found,
+                           AT_SYMLINK_NOFOLLOW) != 0) {
+    if (is_absent(errno) || is_link(errno)) return std::nullopt;
+    fail_with_errno(root / path, "cannot be looked at");
+  }
+  if (!S_ISREG(found.st_mode)) return std::nullopt;
+  return stamp_from(found);
+}
+
+}  // namespace switchback

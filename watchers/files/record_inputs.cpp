@@ -1,0 +1,96 @@
+#include "watchers/files/record_inputs.h"
+
+#include <openssl/evp.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "state/base/error.h"
+#include "watchers/files/path_pattern.h"
+
+namespace switchback {
+namespace {
+
+std::string sha256_of(std::string_view bytes) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned int size = 0;
+  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
+    throw Error(ErrorKind::kInternal, Retry::kLater, "the SHA-256 of a file cannot be computed");
+  }
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string out;
+  for (unsigned int i = 0; i < size; ++i) {
+    out += kDigits[digest[i] >> 4];
+    out += kDigits[digest[i] & 15];
+  }
+  return out;
+}
+
+template <class Test>
+bool any_source(const Collection& collection, Test test) {
+  return std::any_of(
+      collection.tables.begin(), collection.tables.end(), [&](const TableSource& table) {
+        return std::any_of(table.columns.begin(), table.columns.end(),
+                           [&](const ColumnSource& column) {
+                             return std::any_of(column.from.begin(), column.from.end(),
+                                                [&](const ValueSource& source) {
+                                                  return test(table, source);
+                                                });
+                           });
+      });
+}
+
+}  // namespace
+
+bool holds_places(const Collection& collection) {
+  return any_source(collection, [&](const TableSource& table, const ValueSource& source) {
+    return source.sort == ValueSource::Sort::kKey && table.level == source.up;
+  });
+}
+
+RecordInputs::RecordInputs(const Collection& collection, std::string path, const FileBytes& file)
+    : collection_(collection),
+      path_(std::move(path)),
+      file_(file),
+      records_(divide(file.bytes, collection.records, path_)) {
+  facts_.path = path_;
+  facts_.size = file.stamp.size;
+  facts_.mtime_us = file.stamp.mtime_ns / 1000;
+  for (const FilePattern& pattern : collection.files) {
+    if (auto members = match_path(pattern, path_)) {
+      facts_.members = std::move(*members);
+      break;
+    }
+  }
+  if (records_.frame == FileRecords::Frame::kOpaque) facts_.sha256 = sha256_of(file.bytes);
+  const bool tells_copies = any_source(collection, [](const TableSource&, const ValueSource& s) {
+    return s.sort == ValueSource::Sort::kHash;
+  });
+  if (!tells_copies) return;
+  std::map<Hash128, std::uint32_t> seen;
+  for (std::size_t i = 0; i < size(); ++i) copies_.push_back(seen[hash(i)]++);
+}
+
+bool RecordInputs::in_list() const {
+  return records_.frame == FileRecords::Frame::kArray ||
+         records_.frame == FileRecords::Frame::kLines;
+}
+
+const RecordInput& RecordInputs::at(std::size_t i, std::int64_t place) {
+  input_ = {};
+  input_.file = &facts_;
+  if (records_.frame == FileRecords::Frame::kOpaque) {
+    input_.contents = file_.bytes;
+    return input_;
+  }
+  document_ = parse_record(file_.bytes, records_, i, collection_.records, path_);
+  input_.document = &*document_;
+  input_.in_map = records_.frame == FileRecords::Frame::kMap;
+  if (input_.in_map) input_.name = records_.name(file_.bytes, i);
+  input_.place = place;
+  if (!copies_.empty()) input_.copy = copies_[i];
+  return input_;
+}
+
+}  // namespace switchback
