@@ -3,6 +3,7 @@ of its own and the program under test as a person runs it: by its command line, 
 
 Everything waits on conditions with deadlines. A test says what happens; this says how it is typed.
 """
+import http.client
 import json
 import os
 import shutil
@@ -50,19 +51,27 @@ class Life:
             self.store = tomllib.load(described)["store"]
         self.application = self.sidecar = None
         self.reports = 0
+        self.counted = self.counted_to = 0  # acknowledged writes in so many bytes of the journal
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="switchback-life-")
         os.chmod(self.folder, 0o755)
         self.cluster = ThrowAwayCluster(extra=self.pg_extra)
         self.cluster.__enter__()
+        try:
+            self.make_stores()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def make_stores(self):
         admin = psycopg2.connect(self.cluster.url)
         admin.autocommit = True
         admin.cursor().execute("CREATE DATABASE app")
         admin.close()
         self.url = self.cluster.database_url("app")
         self.make_store()
-        return self
 
     def __exit__(self, kind, value, trace):
         for process in (self.application, self.sidecar):
@@ -116,10 +125,14 @@ class Life:
 
     def acknowledged(self):
         """Acknowledged writes so far."""
-        if not os.path.exists(self.path("journal.jsonl")):
-            return 0
-        with open(self.path("journal.jsonl"), encoding="utf-8") as journal:
-            return sum('"ack"' in line for line in journal)
+        if os.path.exists(self.path("journal.jsonl")):
+            with open(self.path("journal.jsonl"), "rb") as journal:
+                journal.seek(self.counted_to)
+                lines = journal.read()
+            whole = lines.rfind(b"\n") + 1
+            self.counted += lines.count(b'"ack"', 0, whole)
+            self.counted_to += whole
+        return self.counted
 
     def let_it_write(self, writes=40, seconds=60):
         """Until the application has got so many more writes acknowledged."""
@@ -153,6 +166,43 @@ class Life:
         """`status --json`, or None while it cannot be told."""
         code, out, _ = self.run("status", "--json")
         return json.loads(out) if code == 0 and out else None
+
+    def ask(self, path):
+        """What the sidecar itself answers, or None while there is none: quicker than the command `status`."""
+        try:
+            with open(self.path("state/admin"), encoding="utf-8") as address:
+                host, port = address.read().strip().rsplit(":", 1)
+            with open(self.path("state/token"), encoding="utf-8") as token:
+                secret = token.read().strip()
+            connection = http.client.HTTPConnection(host, int(port), timeout=10)
+            connection.request("GET", path, headers={"X-Switchback-Token": secret})
+            answer = connection.getresponse()
+            return json.load(answer) if answer.status == 200 else None
+        except (OSError, ValueError, http.client.HTTPException):
+            return None
+
+    def settled(self):
+        """The running sidecar is done with what it starts with."""
+        status = self.ask("/status")
+        return bool(status and status["groups"]) and status["groups"][0]["phase"] in ("forward", "reverse")
+
+    def direction(self):
+        """The flip that comes next, by the door that stands open in SQLite."""
+        database = self.sqlite()
+        door = database.execute("SELECT door FROM _switchback_gate").fetchone()[0]
+        database.close()
+        return "cutover" if door == "open" else "rollback"
+
+    def traces(self):
+        """What the bridge left behind in the two stores."""
+        database = self.sqlite()
+        found = database.execute("SELECT name FROM sqlite_schema WHERE name GLOB '_switchback*'").fetchall()
+        database.close()
+        with self.postgres() as postgres, postgres.cursor() as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = 'switchback' UNION ALL "
+                           "SELECT slot_name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication "
+                           "UNION ALL SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")
+            return found + cursor.fetchall()
 
     def group(self):
         status = self.status()

@@ -1,9 +1,11 @@
-"""Crashes at every failpoint of the sidecar's life, with and without the loss of what was not synced. The registry is
-enumerated; each point is armed in turn in the run that can reach it, the sidecar dies there, a new one finishes, and at
-the end the independent checker compares. A point that no run reached is a failure: it guards nothing.
+"""A life in which the sidecar dies at every failpoint there is. All points that have not killed yet are armed at once;
+the first one that is reached kills; the next sidecar has the others armed and so dies while it recovers, too. What
+comes first: the load, a log that is worth pruning, cutovers and what flows back, rollbacks and what flows forward, and
+the removal. Between them the independent checker compares. At the end every name of the registry has killed, or the
+test names the ones that did not: they guard nothing.
 
-A simulated power loss ends the application too, as a real one would, so that no write of it stands on bytes that the
-sidecar's machine never had.
+A simulated power loss ends the application too, as a real one would: before anything is forgotten, so that no write
+of it was acknowledged by a machine that had lost it.
 """
 import os
 import random
@@ -15,13 +17,9 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import PROGRAM, Life, wait_until  # noqa: E402
 
-# Which run reaches a point, by the beginning of its name; what is not named here is reached by flips.
-STARTING = ("sqlite.install.", "sqlite.backup.", "pg.schema.", "pg.install.", "load.", "file.", "state.", "run_dir.",
-            "audit.")
-ENDING = ("sqlite.remove.", "pg.remove.")
-# Points that need more than a short life: a log worth pruning (minutes of quiet), a -wal of 32 MiB. The tests of
-# watchers/sqlite go there with smaller limits; here they are armed too, and may pass unhit.
-FAR = ("sqlite.prune.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_sync.")
+# In rollback-journal mode a COMMIT is durable by itself.
+WAL_ONLY = ("sqlite.sink.sync.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_sync.")
+PRUNED_FROM = 20_000  # entries of the log; PruneLimits in watchers/sqlite/log.h
 
 
 def registry():
@@ -33,119 +31,179 @@ def registry():
 POINTS = registry() if PROGRAM else []
 
 
-class CrashTest(unittest.TestCase):
-    """What both actions share."""
+class MortalLife:
+    """A Life whose sidecars die, and what killed them in which stage."""
 
-    def survive(self, life, point, action):
-        """The armed sidecar has died, or dies now; the application goes on, or comes back after a power loss."""
-        self.assertEqual(life.sidecar.wait(90), -signal.SIGKILL, point)
-        if action == "power" and life.application:
-            life.application.kill()
-            life.application.wait()
-            life.start_application()
+    def __init__(self, life, action, every_stage_anew):
+        self.life, self.action, self.every_stage_anew = life, action, every_stage_anew
+        self.killed = {}  # stage: points
+        self.stage = None
+        self.armed = []
+        self.starts = 0
 
-    def start_armed(self, life, point, action):
-        seed = str(random.Random(point).randrange(1, 1 << 30))
-        life.start_sidecar(SWITCHBACK_FAILPOINT=f"{point}={action}", SWITCHBACK_POWER_LOSS="1",
-                           SWITCHBACK_POWER_SEED=seed)
+    def enter(self, stage):
+        self.stage = stage
+        self.killed.setdefault(stage, set())
 
-    def finish(self, life):
-        if life.sidecar.poll() is not None:
-            life.start_sidecar()
-        wait_until(lambda: life.group().get("phase") in ("forward", "reverse"), "the restarted sidecar settles", 90, 0.1)
+    def killers(self):
+        return set().union(*self.killed.values())
 
-    def hit(self, life):
-        with open(life.path("failpoints.log"), encoding="utf-8") as log:
-            return set(log.read().split())
+    def to_arm(self):
+        """What has yet to kill in this stage. Each of the two flips has to survive all it meets, whatever killed in
+        the other."""
+        spared = set(self.killed[self.stage])
+        if not self.every_stage_anew:
+            spared |= self.killed["start"]
+        return [point for point in POINTS if point not in spared]
 
-    def play_start(self, action, reached):
-        """Every point of install and load: die there, start again, die at the next."""
-        points = [point for point in POINTS if point.startswith(STARTING)]
-        with Life(rows=300, rate=50) as life:
-            life.start_application()
-            for point in points:
-                self.start_armed(life, point, action)
-                wait_until(lambda: life.sidecar.poll() is not None or life.group().get("phase") == "forward",
-                           f"{point} or forward", 90, 0.1)
-                if life.sidecar.poll() is None:
-                    life.stop_sidecar()  # this point lies behind us: a fresh life below reaches it
-                    continue
-                self.survive(life, point, action)
-            self.finish(life)
-            life.let_it_write(20)
-            life.stop_application()
-            life.check()
-            reached |= self.hit(life)
+    def environment(self, armed):
+        self.armed = armed
+        self.starts += 1
+        application = self.life.application
+        return {"SWITCHBACK_POWER_PEER": str(application.pid) if application.poll() is None else "",
+                "SWITCHBACK_FAILPOINT": ",".join(f"{point}={self.action}" for point in armed),
+                "SWITCHBACK_FAILPOINT_LOG": self.life.path(f"failpoints{self.starts}.log"),
+                "SWITCHBACK_POWER_LOSS": "1",
+                "SWITCHBACK_POWER_SEED": str(random.Random(self.starts).randrange(1, 1 << 30))}
 
-    def play_flips(self, action, reached, journal_mode):
-        """Every other point: there and back until the sidecar dies of it."""
-        points = [point for point in POINTS if not point.startswith(STARTING + ENDING)]
-        with Life(rows=300, rate=100, journal_mode=journal_mode) as life:
-            life.start_application()
-            life.start_sidecar()
-            life.wait_phase("forward")
-            for point in points:
-                life.stop_sidecar()
-                self.start_armed(life, point, action)
-                for _ in range(2):
-                    wait_until(lambda: life.sidecar.poll() is not None
-                               or life.group().get("phase") in ("forward", "reverse"), f"{point}: settled", 90, 0.1)
-                    if life.sidecar.poll() is not None:
-                        break
-                    there = "cutover" if life.group().get("primary") == "old" else "rollback"
-                    life.run(there, "--yes", "--json")
-                    # After a death both sides may refuse writes until somebody finishes the flip.
-                    target = life.acknowledged() + 5
-                    wait_until(lambda: life.sidecar.poll() is not None or life.acknowledged() >= target,
-                               f"{point}: dead, or writes go on", 60, 0.05)
-                    if life.sidecar.poll() is not None:
-                        break
-                if life.sidecar.poll() is not None:
-                    self.survive(life, point, action)
-                    self.finish(life)
-                    life.let_it_write(5)
-            life.stop_application()
-            life.check(60)
-            reached |= self.hit(life)
-            self.play_end(life, action)
-            reached |= self.hit(life)
+    def note_death(self, code):
+        """The last point that this process logged killed it, if it was armed. Else the watchdog did: a slow machine."""
+        assert code == -signal.SIGKILL, f"the sidecar ended with {code} instead of dying"
+        with open(self.life.path(f"failpoints{self.starts}.log"), encoding="utf-8") as log:
+            last = log.read().split()[-1]
+        if last not in self.armed:
+            return
+        self.killed[self.stage].add(last)
+        if self.action == "power":
+            self.life.application.kill()  # if the sidecar had opened no database yet, it has left it alone
+            if self.life.application.wait(60) == -signal.SIGKILL:
+                self.life.start_application()
 
-    def play_end(self, life, action):
-        """Every point of taking the bridge off, from forward."""
-        if life.group().get("primary") == "postgres":
-            life.flip("rollback")
-        life.stop_sidecar()
-        for point in (point for point in POINTS if point.startswith(ENDING)):
-            life.run("abandon", "--yes", SWITCHBACK_FAILPOINT=f"{point}={action}", SWITCHBACK_POWER_LOSS="1")
-        code, out, err = life.run("abandon", "--yes")
-        self.assertEqual(code, 0, out + err)
+    def dead(self):
+        """True once the sidecar has died; notes of what."""
+        if self.life.sidecar is None:
+            return True
+        code = self.life.sidecar.poll()
+        if code is None:
+            return False
+        self.life.sidecar = None
+        self.note_death(code)
+        return True
+
+    def stop(self):
+        """Ends the sidecar that stands, by SIGTERM; a point on its way out may be quicker."""
+        if self.life.sidecar is None:
+            return
+        self.life.sidecar.send_signal(signal.SIGTERM)
+        if self.life.sidecar.wait(60) == 0:
+            self.life.sidecar = None
+        else:
+            self.dead()
+
+    def stand(self, armed=None):
+        """Starts sidecars until one stands that has `armed` armed, else what this stage has left."""
+        while True:
+            wanted = self.to_arm() if armed is None else armed
+            if self.life.sidecar is not None and self.armed == wanted:
+                return
+            self.stop()
+            self.life.start_sidecar(**self.environment(wanted))
+            wait_until(lambda: self.dead() or self.life.settled(), "the sidecar settles or dies", 120)
+
+    def quiet(self):
+        """Nobody writes; all is across and the checker agrees. The application is left stopped."""
+        self.stand([])
+        self.life.stop_application()
+        self.life.check(90)
+
+    # -- the stages
+
+    def start(self):
+        """Install, load, forward."""
+        self.enter("start")
+        self.stand()
+        self.quiet()
+        self.prune()
+
+    def prune(self):
+        """Only a quiet database with much to prune is pruned. Nobody reads it while the power can fail."""
+        application = self.life.sqlite()
+        application.execute("BEGIN IMMEDIATE")
+        entries = 0
+        while entries <= PRUNED_FROM:
+            application.execute("UPDATE tweets SET text = text")
+            entries = application.execute("SELECT max(seq) - min(seq) FROM _switchback_log").fetchone()[0]
+        application.execute("COMMIT")
+        application.close()
+        while any(point.startswith("sqlite.prune.") for point in self.to_arm()):
+            self.stand()
+            wait_until(self.dead, "the log is pruned, and the sidecar dies of it", 60)
+
+    def flips(self):
+        """There and back until neither flip, nor what flows after it, dies of anything any more."""
+        self.stop()
+        self.life.start_application()  # and only then the sidecars whose power loss ends it
+        clean = set()
+        refused = 0
+        while clean != {"cutover", "rollback"}:
+            self.stand()
+            direction = self.life.direction()
+            if direction != self.stage:  # at first, after a flip, or after a death that came too late to undo one
+                self.enter(direction)
+                continue
+            code, out, err = self.life.run(direction, "--yes", "--json")
+            refused += code != 0 and not self.dead()
+            assert refused < 20, out + err
+            target = self.life.acknowledged() + 10
+            wait_until(lambda: self.dead() or self.life.acknowledged() >= target, "dead, or writes go on", 90)
+            if code == 0 and self.life.sidecar is not None:
+                clean.add(direction)
+        if self.life.direction() == "rollback":
+            self.stand([])
+            self.life.flip("rollback")
+        self.quiet()
+
+    def end(self):
+        """The removal, typed again until it is through."""
+        self.stop()
+        self.enter("end")
+        code = None
+        while code != 0:
+            code, out, err = self.life.run("abandon", "--yes", **self.environment(self.to_arm()))
+            assert code in (0, -signal.SIGKILL), out + err
+            if code != 0:
+                self.note_death(code)
 
 
 @unittest.skipUnless(POINTS, "failpoints exist in test builds only")
-class Crash(CrashTest):
-    """SIGKILL at each point."""
+class Crash(unittest.TestCase):
+    """One whole life each."""
 
-    def test_every_point(self):
-        reached = set()
-        self.play_start("crash", reached)
-        self.play_flips("crash", reached, "delete")
-        self.play_flips("crash", reached, "wal")
-        missed = [point for point in POINTS if point not in reached and not point.startswith(FAR)]
-        self.assertEqual(missed, [], "points that no run reached")
+    def play(self, action, journal_mode, every_stage_anew=False):
+        with Life(rows=300, rate=50, journal_mode=journal_mode) as life:
+            mortal = MortalLife(life, action, every_stage_anew)
+            life.start_application()
+            mortal.start()
+            mortal.flips()
+            mortal.end()
+            self.assertEqual(life.traces(), [])
+            deaths = {stage: len(points) for stage, points in mortal.killed.items()}
+            print(f"{action}, {journal_mode}: {mortal.starts} starts, deaths {deaths}", flush=True)
+            beyond = WAL_ONLY if journal_mode == "delete" else ()
+            missed = [point for point in POINTS if point not in mortal.killers() and not point.startswith(beyond)]
+            self.assertEqual(missed, [], "points that no sidecar died of")
 
+    def test_sigkill_in_rollback_journal_mode(self):
+        self.play("crash", "delete")
 
-@unittest.skipUnless(POINTS, "failpoints exist in test builds only")
-class PowerLoss(CrashTest):
-    """The same, and what was not synced is forgotten or torn."""
+    def test_power_loss_in_wal_mode(self):
+        self.play("power", "wal")
 
-    def test_start(self):
-        self.play_start("power", set())
+    def test_sigkill_in_wal_mode_every_stage_anew(self):
+        self.play("crash", "wal", every_stage_anew=True)
 
-    def test_flips_in_rollback_journal_mode(self):
-        self.play_flips("power", set(), "delete")
-
-    def test_flips_in_wal_mode(self):
-        self.play_flips("power", set(), "wal")
+    def test_power_loss_in_rollback_journal_mode_every_stage_anew(self):
+        self.play("power", "delete", every_stage_anew=True)
 
 
 if __name__ == "__main__":

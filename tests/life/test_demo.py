@@ -1,4 +1,4 @@
-"""The demo as a person starts it: nothing lost, and a planted loss makes it fail."""
+"""The demo as a person starts it: nothing lost, a planted loss makes it fail, and killed it leaves nothing behind."""
 import os
 import subprocess
 import sys
@@ -6,17 +6,45 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from life import PROGRAM  # noqa: E402
+from life import PROGRAM, wait_until  # noqa: E402
+
+
+def command(folder, *options):
+    os.chmod(folder, 0o755)
+    return [PROGRAM, "demo", "--folder", folder, "--rows", "300", "--rate", "100", "--seconds", "2", *options]
 
 
 def demo(*options):
     """A short one, in a folder that goes with the test; (exit code, last line, everything)."""
     with tempfile.TemporaryDirectory(prefix="switchback-demo-") as folder:
-        os.chmod(folder, 0o755)
-        done = subprocess.run([PROGRAM, "demo", "--folder", folder, "--rows", "300", "--rate", "100", "--seconds", "2",
-                               *options], capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command(folder, *options), capture_output=True, text=True, timeout=240)
         lines = done.stdout.splitlines() or [""]
         return done.returncode, lines[-1], done.stdout + done.stderr
+
+
+def processes():
+    """Those that have not ended: {pid: (parent, when it started, its command line)}."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as line:
+                words = line.read().replace("\0", " ")
+        except OSError:
+            continue  # it ended while we looked
+        if fields[0] != "Z":
+            found[int(pid)] = (int(fields[1]), fields[19], words)
+    return found
+
+
+def descendants(parent):
+    """The same of all that `parent` has started, and what those have started."""
+    everybody = processes()
+    family = {parent}
+    while more := {pid for pid, (started_by, *_) in everybody.items() if started_by in family} - family:
+        family |= more
+    return {pid: everybody[pid] for pid in family - {parent}}
 
 
 @unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
@@ -44,6 +72,26 @@ class Demo(unittest.TestCase):
         code, _, everything = demo("--system", "nobody")
         self.assertEqual(code, 2, everything)
         self.assertIn("there are: twitter, widgettdc", everything)
+
+    def test_killed_it_leaves_nothing_running(self):
+        with tempfile.TemporaryDirectory(prefix="switchback-demo-") as folder:
+            journal = os.path.join(folder, "journal.jsonl")
+            with open(os.path.join(folder, "demo.log"), "wb") as log, \
+                    subprocess.Popen(command(folder), stdout=log, stderr=log) as killed:
+                try:
+                    wait_until(lambda: os.path.exists(journal) and os.path.getsize(journal), "the application writes")
+                    started = descendants(killed.pid)
+                finally:
+                    killed.kill()
+            lines = "".join(words for *_, words in started.values())
+            self.assertIn("application.py", lines)
+            self.assertIn("postgres: ", lines)
+
+            def running():
+                now = processes()
+                return {pid: words for pid, (_, since, words) in started.items()
+                        if pid in now and now[pid][1] == since}
+            wait_until(lambda: not running(), "all that the demo had started has ended", 30)
 
 
 if __name__ == "__main__":
