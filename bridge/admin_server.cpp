@@ -34,6 +34,12 @@ bool is_loopback(std::string_view host) {
   return host == "localhost" || host == "::1" || host.starts_with("127.");
 }
 
+/// httplib keeps quiet about a name that does not resolve, and errno then means something else.
+std::string why_not(int code) {
+  if (code == EADDRINUSE || code == EACCES || code == EADDRNOTAVAIL) return std::strerror(code);
+  return "no such address on this host";
+}
+
 bool is_wildcard(std::string_view host) {
   return host == "0.0.0.0" || host == "::";
 }
@@ -193,7 +199,7 @@ struct AdminServer::Parts {
     }
     if (bound) return;
     throw Error(ErrorKind::kUsage, Retry::kNever,
-                fmt::format("cannot listen there: {}", std::strerror(errno)),
+                fmt::format("cannot listen there: {}", why_not(errno)),
                 {.object = address_of(options.host, options.port),
                  .next = "choose another [admin] listen, or \"off\""});
   }

@@ -25,6 +25,15 @@ std::string_view command_for(Side to) {
   return to == Side::kPostgres ? "cutover" : "rollback";
 }
 
+void add_quarantine_obstacle(const PumpProgress& pump, const FlipRequest& request,
+                             std::vector<Obstacle>& out) {
+  out.push_back({fmt::format("{} rows are in quarantine: the other side could not take them",
+                             pump.quarantined),
+                 fmt::format("`switchback status` names them; correct them on the primary, then "
+                             "`switchback {}` again",
+                             command_for(request.to))});
+}
+
 void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
                         std::vector<Obstacle>& out) {
   if (pump.state != PumpState::kFlowing) {
@@ -37,13 +46,7 @@ void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
                                pump.lag.changes, kMostBacklog),
                    "wait until `switchback status` shows a smaller lag"});
   }
-  if (pump.quarantined != 0) {
-    out.push_back({fmt::format("{} rows are in quarantine: the other side could not take them",
-                               pump.quarantined),
-                   fmt::format("`switchback status` names them; correct them on the primary, then "
-                               "`switchback {}` again",
-                               command_for(request.to))});
-  }
+  if (pump.quarantined != 0) add_quarantine_obstacle(pump, request, out);
 }
 
 }  // namespace
@@ -51,10 +54,26 @@ void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
 std::vector<Obstacle> Flip::look(const FlipRequest& request) {
   std::vector<Obstacle> found;
   add_pump_obstacles(pump_.progress(), request, found);
+  look_at_gates(request, found);
+  return found;
+}
+
+void Flip::look_at_gates(const FlipRequest& request, std::vector<Obstacle>& found) {
   for (WriteGate* gate : {&gates_.of(other(request.to)), &gates_.of(request.to)}) {
     for (auto& obstacle : gate->obstacles()) found.push_back(std::move(obstacle));
   }
-  return found;
+}
+
+bool Flip::make_ready_to_open(const FlipRequest& request, FlipOutcome& outcome) {
+  try {
+    gates_.of(request.to).make_ready_to_open();
+    return true;
+  } catch (const Error& error) {
+    // Nobody is locked yet, so whatever is in the way is only a reason to say no.
+    if (error.kind() != ErrorKind::kBusy && error.kind() != ErrorKind::kDisk) throw;
+    outcome.obstacles.push_back({error.message(), error.detail().next});
+    return false;
+  }
 }
 
 FlipOutcome Flip::run(const FlipRequest& request) {
@@ -66,7 +85,15 @@ FlipOutcome Flip::run(const FlipRequest& request) {
   FlipOutcome outcome;
   outcome.primary = other(request.to);
   outcome.epoch = std::max(here.epoch, there.epoch);
-  if (here.door != GateState::Door::kOpen || there.door != GateState::Door::kClosed) {
+  using Door = GateState::Door;
+  if (here.door == Door::kClosed && there.door == Door::kOpen) {
+    outcome.primary = request.to;
+    outcome.obstacles.push_back({fmt::format("writes go to {} already", to_string(request.to)),
+                                 fmt::format("nothing to do; the way back is `switchback {}`",
+                                             command_for(other(request.to)))});
+    return outcome;
+  }
+  if (here.door != Door::kOpen || there.door != Door::kClosed) {
     outcome.obstacles.push_back(
         {fmt::format("{} is {} and {} is {}", to_string(other(request.to)), to_string(here.door),
                      to_string(request.to), to_string(there.door)),
@@ -80,15 +107,20 @@ FlipOutcome Flip::run(const FlipRequest& request) {
   outcome.obstacles = look(request);
   if (!outcome.obstacles.empty() || request.dry_run) return outcome;
 
-  to.make_ready_to_open();
+  if (!make_ready_to_open(request, outcome)) return outcome;
   if (hooks_.closing) hooks_.closing();
   pump_.hold_housekeeping(true);
   Try result = Try::kAgain;
   try {
     while (result == Try::kAgain && outcome.tries < request.tries) {
-      if (outcome.tries != 0) wait_before_next_try(outcome.tries);
-      ++outcome.tries;
       outcome.obstacles.clear();
+      if (outcome.tries != 0) {
+        wait_before_next_try(outcome.tries);
+        // Who is in the way may have a name by now; and autovacuum, if it is back, is made to
+        // yield.
+        look_at_gates(request, outcome.obstacles);
+      }
+      ++outcome.tries;
       result = attempt(request, outcome);
     }
   } catch (...) {
@@ -96,6 +128,7 @@ FlipOutcome Flip::run(const FlipRequest& request) {
     throw;
   }
   pump_.hold_housekeeping(false);
+  if (outcome.flipped) outcome.obstacles.clear();
   return outcome;
 }
 
@@ -124,6 +157,12 @@ Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
            "wait for a smaller lag or allow a longer --max-pause"});
       undo(request);
       return Try::kAgain;
+    }
+    // The last changes of all may have been such that the other side could not take them.
+    if (const PumpProgress pump = pump_.progress(); pump.quarantined != 0) {
+      add_quarantine_obstacle(pump, request, outcome.obstacles);
+      undo(request);
+      return Try::kNo;
     }
     if (hooks_.verify && !hooks_.verify(deadline)) {
       outcome.obstacles.push_back({"the two sides differ", "`switchback verify` names the rows"});

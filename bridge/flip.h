@@ -73,6 +73,8 @@ class Flip {
   enum class Try { kDone, kAgain, kNo };
 
   std::vector<Obstacle> look(const FlipRequest& request);
+  void look_at_gates(const FlipRequest& request, std::vector<Obstacle>& found);
+  bool make_ready_to_open(const FlipRequest& request, FlipOutcome& outcome);
   Try attempt(const FlipRequest& request, FlipOutcome& outcome);
   bool drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome);
   bool commit(const FlipRequest& request, const OpenPlan& plan, Deadline deadline,

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <utility>
 
 #include "bridge/mapping_builder.h"
@@ -41,7 +42,7 @@ std::vector<DroppedKey> read_dropped(Connection& connection, const std::string& 
 
 std::vector<CatalogTable> read_postgres(const Config& config, SchemaUse use) {
   Connection connection = connect(config, "setup");
-  const std::string schema = config.schema ? read_file(*config.schema) : std::string();
+  const std::string schema = read_schema_file(config);
   if (use == SchemaUse::kTry) connection.exec("BEGIN");
   if (!schema.empty()) apply_schema(connection, schema, config.schema->string());
   auto catalog = read_catalog(connection);
@@ -62,7 +63,24 @@ std::vector<SqliteTable> read_sqlite(const StoreConfig& store) {
 }  // namespace
 
 Connection connect(const Config& config, const std::string& use) {
-  return Connection::open(config.conninfo, fmt::format("switchback {} {}", config.bridge, use));
+  try {
+    return Connection::open(config.conninfo, fmt::format("switchback {} {}", config.bridge, use));
+  } catch (const Error& error) {
+    if (config.postgres_from != PostgresFrom::kPrivate) throw;
+    ErrorDetail detail = error.detail();
+    detail.next = "`switchback run` starts the private PostgreSQL";
+    throw Error(error.kind(), error.retry(), error.message(), std::move(detail));
+  }
+}
+
+std::string read_schema_file(const Config& config) {
+  if (!config.schema) return {};
+  if (!std::filesystem::exists(*config.schema)) {
+    throw Error(ErrorKind::kUsage, Retry::kNever, "there is no such schema file",
+                {.object = config.schema->string(),
+                 .next = "correct [postgres] schema, or take it out if all tables exist already"});
+  }
+  return read_file(*config.schema);
 }
 
 Site open_site(const Config& config, SchemaUse schema) {

@@ -39,4 +39,8 @@ Site open_site(const Config& config, SchemaUse schema);
 /// A connection for the program's own questions (status, NOTIFY), named "switchback BRIDGE USE".
 Connection connect(const Config& config, const std::string& use);
 
+/// The CREATE TABLEs of `[postgres] schema`; empty if none is named. Throws Error(kUsage) if the
+/// file is not there.
+std::string read_schema_file(const Config& config);
+
 }  // namespace switchback

@@ -13,8 +13,8 @@ std::string_view store_word(Side side) {
 
 std::string where_writes_go(const GroupStatus& group) {
   if (group.primary) return fmt::format("{}", store_word(*group.primary));
-  return group.phase == Phase::kFlipping ? "nowhere: a flip is under way"
-                                         : "nowhere: both sides are closed";
+  // Nobody could ask both sides yet, or one of them is down.
+  return group.phase == Phase::kFlipping ? "nowhere: a flip is under way" : "not known";
 }
 
 std::string lag_words(const std::optional<Lag>& lag) {

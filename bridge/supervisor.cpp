@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kDrainAfterCrash{60};
+constexpr seconds kLookWithin{10};
 constexpr milliseconds kRetryFirst{200};
 constexpr milliseconds kRetryMost{10'000};
 
@@ -169,8 +170,35 @@ void Supervisor::require_same_tables() {
                        "anew"});
 }
 
+// Everything works without it until somebody wants to go back, so it is asked for before anything
+// is put in place.
+void Supervisor::require_logical_wal() {
+  const std::string level = connect(config_, "setup").exec("SHOW wal_level").string(0, 0);
+  if (level == "logical") return;
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              fmt::format("wal_level = {}: nothing could flow back after a cutover", level),
+              {.object = "PostgreSQL",
+               .next = "ALTER SYSTEM SET wal_level = 'logical'; restart the server; then "
+                       "`switchback check`"});
+}
+
+// An empty state directory beside an installed bridge is not its own: what an interrupted flip
+// decided, and perhaps a sidecar that still runs, are in another.
+void Supervisor::require_own_state() {
+  if (!read_file(state_.file("remove-old.sql")).empty()) return;
+  const auto gate = site_->old_side->make_gate(site_->group());
+  if (gate->inspect(Deadline::in(kLookWithin)).epoch == 0) return;
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              "the bridge is installed, but this state directory knows nothing of it",
+              {.object = config_.state_dir.string(),
+               .next = "put the state directory back or correct [bridge] state_dir; if it is lost, "
+                       "stop every other switchback, `switchback abandon` and begin anew"});
+}
+
 void Supervisor::install() {
   state_.probe();
+  require_own_state();
+  require_logical_wal();
   require_same_tables();
   backup_before_capture(*site_, state_);
   // Before anything is put in place: how to take it off by hand, should this program be gone.
@@ -276,15 +304,19 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
     return flip.run(request);
   } catch (const Error& error) {
     // A side was lost in the middle: the main loop asks the gates what came of it.
-    spdlog::error("flip to {}: {}", to_string(request.to), error.what());
+    begin_again(request, error);
     audit_.append({"flip interrupted", by, ""});
-    const std::lock_guard lock(mutex_);
-    picture_.error = error;
-    picture_.phase = Phase::kFlipping;
-    bring_up_again_ = true;
-    changed_.notify_all();
     throw;
   }
+}
+
+void Supervisor::begin_again(const FlipRequest& request, const Error& error) {
+  spdlog::error("flip to {}: {}", to_string(request.to), error.what());
+  const std::lock_guard lock(mutex_);
+  picture_.error = error;
+  picture_.phase = Phase::kFlipping;
+  bring_up_again_ = true;
+  changed_.notify_all();
 }
 
 FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by) {
@@ -308,6 +340,21 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by) {
     picture_.last_pause = report.outcome.pause;
     ++picture_.flips;
   }
+  try {
+    conclude(request, by, report);
+  } catch (const Error& error) {
+    // The gates have it right; the main loop makes pump, phase and records follow them.
+    begin_again(request, error);
+    if (!report.outcome.flipped) throw;
+    throw Error(error.kind(), error.retry(),
+                fmt::format("writes go to {} now (epoch {}), but what follows a flip failed: {}",
+                            to_string(request.to), report.outcome.epoch, error.message()),
+                error.detail());
+  }
+  return report;
+}
+
+void Supervisor::conclude(const FlipRequest& request, const std::string& by, FlipReport& report) {
   // First of all the clients, who wait for this; the records of it can follow.
   tell(false);
   audit_.append(
@@ -319,7 +366,6 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by) {
     notify();
   }
   settle_other_side();
-  return report;
 }
 
 }  // namespace switchback

@@ -65,6 +65,8 @@ class Supervisor {
 
  private:
   void bring_up(std::stop_token stop);
+  void require_own_state();
+  void require_logical_wal();
   void install();
   void require_same_tables();
   void recover_flip();
@@ -73,6 +75,8 @@ class Supervisor {
   void settle_other_side();
   void count_rows();
   FlipOutcome run_flip(const FlipRequest& request, const std::string& by);
+  void conclude(const FlipRequest& request, const std::string& by, FlipReport& report);
+  void begin_again(const FlipRequest& request, const Error& error);
   void tell(bool closing);
   void notify();
   void set_phase(Phase phase);

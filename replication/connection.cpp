@@ -38,6 +38,15 @@ Advice advice_for(std::string_view state) {
   return {ErrorKind::kRefused, Retry::kNever};
 }
 
+// What a person can do about it; for most states the message itself says all there is to say.
+const char* next_for(std::string_view state) {
+  if (state == "53100") return "free space on PostgreSQL's disk";
+  if (state == "53300") return "end some connections to PostgreSQL, or raise max_connections";
+  if (state == "42501") return "give the role its rights: ops/grants.sql";
+  if (state == "25006") return "let the URL name the primary server, not a standby";
+  return "";
+}
+
 std::string trimmed(const char* text) {
   std::string line = text != nullptr ? text : "";
   while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
@@ -83,7 +92,7 @@ void throw_postgres_error(PGconn* conn, const PGresult* result, std::string_view
     message += std::string(", while running: ") + std::string(doing.substr(0, 120));
   const Advice advice = lost ? Advice{ErrorKind::kUnreachable, Retry::kLater} : advice_for(state);
   throw Error(advice.kind, advice.retry, message,
-              {.object = "PostgreSQL", .sqlstate = state, .next = {}});
+              {.object = "PostgreSQL", .sqlstate = state, .next = next_for(state)});
 }
 
 std::int64_t Result::integer(int row, int column) const {

@@ -71,7 +71,8 @@ void add_fences(std::vector<Obstacle>& found, Connection& connection, const Mapp
     if (open ? fence.open() : fence.closed()) continue;
     found.push_back({fmt::format("the fence of {} is {}", fence.quoted(),
                                  fence.installed() ? "not as the gate says" : "missing"),
-                     "restart `switchback run`: it repairs fences; then run `switchback verify`"});
+                     "restart `switchback run`: it repairs fences; compare the table, it may have "
+                     "been written to"});
   }
 }
 

@@ -16,6 +16,7 @@ constexpr const char* kBirth =
     "SELECT born_lsn FROM switchback.slot WHERE bridge = $1 AND store = $2 AND slot = $3";
 constexpr const char* kRecordBirth =
     "INSERT INTO switchback.slot (bridge, store, slot, born_lsn) VALUES ($1, $2, $3, $4)";
+constexpr const char* kSlotPatience = "SET lock_timeout = '10s'";
 constexpr const char* kForgetBirth = "DELETE FROM switchback.slot WHERE bridge = $1 AND store = $2";
 
 Lsn lsn_of(std::string_view text) {
@@ -49,12 +50,24 @@ SlotState inspect_slot(Connection& sql, const std::string& slot) {
 }
 
 Lsn create_slot(Connection& replication, const std::string& slot) {
+  // A slot begins where every transaction that runs now has ended, in any database of the cluster.
+  replication.exec(kSlotPatience);
   failpoint("pg.slot.create.before");
-  // NOEXPORT_SNAPSHOT in the spelling that every server from 10 on takes.
-  const Result result = replication.exec("CREATE_REPLICATION_SLOT " + quote_identifier(slot) +
-                                         " LOGICAL pgoutput NOEXPORT_SNAPSHOT");
-  failpoint("pg.slot.create.after");
-  return lsn_at(result, 1);
+  try {
+    // NOEXPORT_SNAPSHOT in the spelling that every server from 10 on takes.
+    const Result result = replication.exec("CREATE_REPLICATION_SLOT " + quote_identifier(slot) +
+                                           " LOGICAL pgoutput NOEXPORT_SNAPSHOT");
+    failpoint("pg.slot.create.after");
+    return lsn_at(result, 1);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kBusy) throw;
+    throw Error(ErrorKind::kBusy, Retry::kLater,
+                "the slot waits for a transaction that was open before and does not end",
+                {.object = "slot " + slot,
+                 .sqlstate = error.detail().sqlstate,
+                 .next = "find it (SELECT pid, datname, application_name, xact_start FROM "
+                         "pg_stat_activity ORDER BY xact_start), and wait for it or end it"});
+  }
 }
 
 void drop_slot(Connection& sql, const std::string& slot) {

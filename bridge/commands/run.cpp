@@ -10,7 +10,6 @@
 #include "bridge/site.h"
 #include "replication/install.h"
 #include "replication/schema_file.h"
-#include "state/base/durable_file.h"
 
 namespace switchback {
 namespace {
@@ -28,7 +27,7 @@ ExitCode dry_run(const Config& config) {
   connection.exec("BEGIN");
   if (config.schema) {
     fmt::print("-- PostgreSQL, what is missing of {}\n", config.schema->string());
-    print(apply_schema(connection, read_file(*config.schema), config.schema->string()));
+    print(apply_schema(connection, read_schema_file(config), config.schema->string()));
   }
   fmt::print("-- PostgreSQL\n");
   print(plan_postgres_install(connection, *site.mapping, site.store().name));

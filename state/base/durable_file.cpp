@@ -117,7 +117,8 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
   std::filesystem::create_directories(path, code);
   if (code) {
     throw Error(ErrorKind::kDisk, Retry::kNever, "cannot create the folder: " + code.message(),
-                {.object = path.string()});
+                {.object = path.string(),
+                 .next = "correct the path in the configuration, or let this user create it"});
   }
   if (::chmod(path.c_str(), mode) != 0) fail_with_errno(path, "chmod");
 }

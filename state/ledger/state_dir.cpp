@@ -24,12 +24,12 @@ namespace {
   std::string next = "restore access to the state directory, then start again";
   if (code == ENOENT || code == ENOTDIR) {
     what = fmt::format("the state directory is gone ({})", step);
-    next = "put it back from a backup of this host, or run `switchback doctor`";
+    next = "put it back as it was (its files still say what was installed), then start again";
   } else if (code == EROFS || code == EACCES || code == EPERM) {
     what = fmt::format("the state directory cannot be written ({}: {})", step, std::strerror(code));
   } else if (code == ENOSPC || code == EDQUOT) {
     what = fmt::format("no room in the state directory ({}: {})", step, std::strerror(code));
-    next = "free space on its file system; the bridge goes on by itself";
+    next = "free space on its file system, then start again";
   }
   throw Error(ErrorKind::kDisk, Retry::kLater, what, {.object = path.string(), .next = next});
 }

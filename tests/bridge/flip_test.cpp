@@ -122,7 +122,9 @@ TEST_F(FlipTest, RefusesWhatIsNotTheOtherWayRound) {
   const FlipOutcome outcome = flip(Side::kOld, *pump);
   EXPECT_FALSE(outcome.flipped);
   ASSERT_EQ(outcome.obstacles.size(), 1u);
-  EXPECT_NE(outcome.obstacles[0].cure.find("rollback"), std::string::npos);
+  EXPECT_EQ(outcome.primary, Side::kOld) << "says who is primary, not who was left";
+  EXPECT_NE(outcome.obstacles[0].what.find("old already"), std::string::npos);
+  EXPECT_NE(outcome.obstacles[0].cure.find("cutover"), std::string::npos);
   expect(Side::kOld, 1);
 }
 
@@ -164,6 +166,24 @@ TEST_F(FlipTest, AnOpenQuarantineBlocks) {
   EXPECT_FALSE(outcome.flipped);
   ASSERT_FALSE(outcome.obstacles.empty());
   EXPECT_NE(outcome.obstacles[0].what.find("quarantine"), std::string::npos);
+}
+
+TEST_F(FlipTest, ARowRefusedInTheDrainBlocks) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  // Written between the look and the lock.
+  FlipHooks hooks;
+  hooks.closing = [&] {
+    ToyRow bad = parent(1, "a");
+    bad[1] = {};
+    old_->write(kParent, bad);
+  };
+  const FlipOutcome outcome = flip(Side::kPostgres, *pump, hooks);
+  EXPECT_FALSE(outcome.flipped);
+  ASSERT_FALSE(outcome.obstacles.empty());
+  EXPECT_NE(outcome.obstacles[0].what.find("quarantine"), std::string::npos);
+  expect(Side::kOld, 1);
+  EXPECT_TRUE(old_->write(kParent, parent(2, "still writable")));
 }
 
 TEST_F(FlipTest, RecoveryFinishesWhatWasDecidedAndDrained) {

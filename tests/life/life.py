@@ -225,6 +225,19 @@ class Life:
         assert code == 0, f"{command} ended with {code}: {out} {err}"
         return json.loads(out)
 
+    def flip_when_ready(self, command, seconds=60):
+        """The same, again and again until nothing stands in the way any more."""
+        def flipped():
+            code, out, _ = self.run(command, "--yes", "--json")
+            return json.loads(out) if code == 0 else None
+        return wait_until(flipped, f"{command} goes through", seconds, 0.2)
+
+    def start(self, log, *words):
+        """Types a command and does not wait for it."""
+        with open(self.path(log), "ab") as output:
+            return subprocess.Popen([PROGRAM, "-c", self.path("switchback.toml"), *words], stdout=output, stderr=output,
+                                    env=self.environment())
+
     # -- the two stores, read without the program
 
     def sqlite(self):

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 
 #include "state/base/deadline.h"
 #include "state/base/error.h"
@@ -65,9 +67,12 @@ class Check {
     }
     bool fine = true;
     if (::access(path_.c_str(), R_OK | W_OK) != 0) {
-      add(Level::kFailure, fmt::format("{} cannot be written by this user", path_.string()),
-          fmt::format("run switchback as the application's user, or: chmod u+rw {}",
-                      path_.string()));
+      const int code = errno;
+      add(Level::kFailure,
+          fmt::format("{} cannot be written by this user: {}", path_.string(), std::strerror(code)),
+          code == EROFS ? "mount its file system for writing"
+                        : fmt::format("run switchback as the application's user, or: chmod u+rw {}",
+                                      path_.string()));
       fine = false;
     }
     if (::access(folder.c_str(), W_OK | X_OK) != 0) {

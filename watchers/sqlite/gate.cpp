@@ -25,6 +25,10 @@ constexpr milliseconds kCommitPatience{20};
 constexpr std::chrono::microseconds kBetweenTries{50};
 // For calls that have no deadline of their own and meet only short locks.
 constexpr milliseconds kPatience{10'000};
+// For what no step of ours leaves behind.
+constexpr const char* kForeignHand =
+    "find out who restored a copy or changed the tables of switchback; compare both sides, then "
+    "`switchback abandon` and `switchback run` begin anew";
 constexpr std::uint64_t kEnoughDiskBytes = std::uint64_t{16} << 20;
 
 bool is_integer(PgType type) {
@@ -109,7 +113,7 @@ std::optional<SqliteGate::Row> SqliteGate::read_row() {
   const std::string door = read.getColumn(0).getString();
   if (door != "open" && door != "closed") {
     throw Error(ErrorKind::kData, Retry::kNever, "the gate row says \"" + door + "\"",
-                {.object = path_.string(), .next = "run `switchback doctor`"});
+                {.object = path_.string(), .next = kForeignHand});
   }
   return Row{door == "open", static_cast<Epoch>(read.getColumn(1).getInt64())};
 }
@@ -212,7 +216,8 @@ Position SqliteGate::mark() {
                                kMetaTable, kLogTable));
     if (!last.executeStep() || last.getColumn(2).isNull()) {
       throw Error(ErrorKind::kHistory, Retry::kNever, "the log of changes is empty",
-                  {.object = path_.string(), .next = "run `switchback verify`, then `doctor`"});
+                  {.object = path_.string(),
+                   .next = "`switchback abandon`, then `switchback run` loads anew"});
     }
     return Position{.history = static_cast<std::uint64_t>(last.getColumn(2).getInt64()),
                     .value = static_cast<std::uint64_t>(last.getColumn(0).getInt64()),
@@ -272,7 +277,7 @@ void SqliteGate::execute_open(Epoch epoch, const OpenPlan& plan) {
     throw Error(ErrorKind::kRefused, Retry::kNever,
                 row ? fmt::format("this side is at epoch {} already, not {}", row->epoch, epoch)
                     : "the bridge is not installed here",
-                {.object = path_.string(), .next = "run `switchback doctor`"});
+                {.object = path_.string(), .next = kForeignHand});
   }
   drop_fence(database_, fence(row->epoch));
   for (const auto& counter : plan.counters) raise_counter(counter);
@@ -309,7 +314,7 @@ bool SqliteGate::close(Epoch epoch, Deadline deadline) {
     if (row && row->epoch > epoch) {
       throw Error(ErrorKind::kRefused, Retry::kNever,
                   fmt::format("this side is at epoch {} already, not {}", row->epoch, epoch),
-                  {.object = path_.string(), .next = "run `switchback doctor`"});
+                  {.object = path_.string(), .next = kForeignHand});
     }
     if (!row || !row->open || fence_epoch_ != epoch) raise_fence(database_, fence(epoch));
     write_row(false, epoch);

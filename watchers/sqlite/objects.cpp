@@ -12,6 +12,7 @@ void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::p
   ErrorDetail detail{.object = path.string()};
   ErrorKind kind = ErrorKind::kInternal;
   Retry retry = Retry::kNever;
+  std::string what = error.what();
   switch (code) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -19,10 +20,14 @@ void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::p
       retry = Retry::kLater;
       break;
     case SQLITE_FULL:
-    case SQLITE_IOERR:
       kind = ErrorKind::kDisk;
       retry = Retry::kLater;
       detail.next = "free space on the disk that holds the database";
+      break;
+    case SQLITE_IOERR:
+      kind = ErrorKind::kDisk;
+      retry = Retry::kLater;
+      detail.next = "look at the disk that holds the database: full, read-only or broken";
       break;
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -31,6 +36,9 @@ void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::p
       detail.next = "run switchback as a user that may write the database and its folder";
       break;
     case SQLITE_CANTOPEN:
+      if (!std::filesystem::exists(path)) what = "there is no such file";
+      if (std::filesystem::is_directory(path)) what = "this is a folder, not a database";
+      [[fallthrough]];
     case SQLITE_NOTADB:
     case SQLITE_CORRUPT:
       kind = ErrorKind::kUnreachable;
@@ -47,7 +55,7 @@ void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::p
     default:
       break;
   }
-  throw Error(kind, retry, error.what(), std::move(detail));
+  throw Error(kind, retry, what, std::move(detail));
 }
 
 namespace {
