@@ -30,6 +30,9 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "run_dir.rename.after",
     "audit.sync.before",
     "audit.sync.after",
+    // watchers/files
+    "files.ledger.commit.before",
+    "files.ledger.commit.after",
     // watchers/sqlite: install
     "sqlite.install.commit.before",
     "sqlite.install.commit.after",

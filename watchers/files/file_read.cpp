@@ -91,8 +91,8 @@ std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string
   std::string_view name = path;
   const UniqueFd folder = open_folder_of(root, name);
   struct stat found {};
-  if (!folder || ::fstatat(folder.get(), std::string(name).c_str(), &found,
-                           AT_SYMLINK_NOFOLLOW) != 0) {
+  if (!folder ||
+      ::fstatat(folder.get(), std::string(name).c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
     if (is_absent(errno) || is_link(errno)) return std::nullopt;
     fail_with_errno(root / path, "cannot be looked at");
   }

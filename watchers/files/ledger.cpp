@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstring>
+#include <map>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
@@ -74,13 +75,13 @@ std::uint64_t untwin(const SQLite::Column& column) {
   return static_cast<std::uint64_t>(column.getInt64());
 }
 
-[[noreturn]] void rethrow(const SQLite::Exception& error) {
+}  // namespace
+
+void throw_ledger_error(const SQLite::Exception& error) {
   const bool busy = error.getErrorCode() == SQLITE_BUSY;
   throw Error(busy ? ErrorKind::kBusy : ErrorKind::kDisk, Retry::kLater,
               std::string("the ledger of the files: ") + error.what());
 }
-
-}  // namespace
 
 class FilesLedger::Impl {
  public:
@@ -115,9 +116,6 @@ class FilesLedger::Impl {
   static void bind(SQLite::Statement& to, int at, const Blob16& value) {
     to.bind(at, value.data(), 16);
   }
-  struct Text {
-    std::string_view text;
-  };
   static void bind(SQLite::Statement& to, int at, const std::string& text) { to.bind(at, text); }
   static void bind(SQLite::Statement& to, int at, std::string_view blob) {
     // A null pointer would be NULL rather than an empty blob.
@@ -139,8 +137,8 @@ std::unique_ptr<FilesLedger> FilesLedger::open(const std::filesystem::path& file
                 {.object = file.string(), .next = "put the state directory back"});
   }
   try {
-    std::unique_ptr<FilesLedger> ledger(new FilesLedger(std::make_unique<Impl>(
-        file, SQLite::OPEN_READWRITE | (make ? SQLite::OPEN_CREATE : 0))));
+    std::unique_ptr<FilesLedger> ledger(new FilesLedger(
+        std::make_unique<Impl>(file, SQLite::OPEN_READWRITE | (make ? SQLite::OPEN_CREATE : 0))));
     if (make && !ledger->impl_->database.tableExists("meta")) {
       LedgerWrite write(*ledger);
       if (!ledger->impl_->database.tableExists("meta")) ledger->impl_->database.exec(kSchema);
@@ -148,7 +146,7 @@ std::unique_ptr<FilesLedger> FilesLedger::open(const std::filesystem::path& file
     }
     return ledger;
   } catch (const SQLite::Exception& error) {
-    rethrow(error);
+    throw_ledger_error(error);
   }
 }
 
@@ -187,10 +185,19 @@ bool FilesLedger::holds(const Position& position) const {
   return position_in(impl_->query(sql.c_str(), twin(position.value))) == position;
 }
 
+std::pair<std::int64_t, std::int64_t> FilesLedger::version() const {
+  // data_version tells other connections' commits, total_changes our own.
+  auto& row = impl_->query("PRAGMA data_version");
+  row.executeStep();
+  const std::int64_t others = row.getColumn(0).getInt64();
+  row.reset();
+  return {others, impl_->database.getTotalChanges()};
+}
+
 std::vector<DirtyKey> FilesLedger::dirty(std::uint64_t seq, std::uint64_t until) const {
-  auto& rows = impl_->query(
-      "SELECT DISTINCT tbl, key FROM log WHERE seq > ? AND seq <= ? AND tbl >= 0", twin(seq),
-      twin(until));
+  auto& rows =
+      impl_->query("SELECT DISTINCT tbl, key FROM log WHERE seq > ? AND seq <= ? AND tbl >= 0",
+                   twin(seq), twin(until));
   std::vector<DirtyKey> keys;
   while (rows.executeStep()) {
     keys.push_back({static_cast<TableId>(rows.getColumn(0).getInt()), bytes_of(rows.getColumn(1))});
@@ -212,6 +219,12 @@ void FilesLedger::log(TableId table, std::string_view key) {
              key);
 }
 
+void FilesLedger::begin_log() {
+  impl_->run("DELETE FROM log");
+  impl_->run("INSERT INTO log(tbl, key) VALUES (-1, x'')");
+  impl_->run("INSERT INTO log(tbl, key) SELECT DISTINCT tbl, key FROM rival");
+}
+
 void FilesLedger::prune(std::uint64_t seq) {
   impl_->run("DELETE FROM log WHERE seq < ?", twin(seq));
 }
@@ -227,9 +240,9 @@ KnownFile file_in(SQLite::Statement& row) {
   file.id = row.getColumn(0).getInt64();
   file.collection = static_cast<std::uint16_t>(row.getColumn(1).getInt());
   file.path = row.getColumn(2).getString();
-  file.stamp = {untwin(row.getColumn(3)),         untwin(row.getColumn(4)),
-                row.getColumn(5).getInt64(),      row.getColumn(6).getInt64(),
-                row.getColumn(7).getInt64(),      static_cast<mode_t>(row.getColumn(8).getUInt())};
+  file.stamp = {untwin(row.getColumn(3)),    untwin(row.getColumn(4)),
+                row.getColumn(5).getInt64(), row.getColumn(6).getInt64(),
+                row.getColumn(7).getInt64(), static_cast<mode_t>(row.getColumn(8).getUInt())};
   file.bytes = hash_in(row.getColumn(9));
   return file;
 }
@@ -305,6 +318,27 @@ std::vector<RowMark> FilesLedger::rows(std::uint64_t record) const {
   return marks;
 }
 
+std::vector<FilesLedger::RecordHome> FilesLedger::records_after(std::uint64_t after,
+                                                                std::size_t limit) const {
+  auto& row = impl_->query("SELECT id, file FROM record WHERE id > ? ORDER BY id LIMIT ?",
+                           twin(after), static_cast<std::int64_t>(limit));
+  std::vector<RecordHome> homes;
+  while (row.executeStep()) {
+    homes.push_back({untwin(row.getColumn(0)), row.getColumn(1).getInt64()});
+  }
+  row.reset();
+  return homes;
+}
+
+std::uint64_t FilesLedger::count_rows(TableId table) const {
+  auto& row = impl_->query("SELECT count(*) FROM row WHERE tbl = ?",
+                           static_cast<std::int64_t>(index(table)));
+  row.executeStep();
+  const std::uint64_t count = untwin(row.getColumn(0));
+  row.reset();
+  return count;
+}
+
 // ---- rows
 
 std::optional<FilesLedger::Owner> FilesLedger::owner(TableId table, std::string_view key) const {
@@ -347,8 +381,7 @@ std::string FilesLedger::keyless(TableId table) const {
 }
 
 bool FilesLedger::contested() const {
-  auto& row = impl_->query(
-      "SELECT EXISTS (SELECT 1 FROM rival) OR EXISTS (SELECT 1 FROM keyless)");
+  auto& row = impl_->query("SELECT EXISTS (SELECT 1 FROM rival) OR EXISTS (SELECT 1 FROM keyless)");
   row.executeStep();
   const bool any = row.getColumn(0).getInt() != 0;
   row.reset();
@@ -499,13 +532,26 @@ void FilesLedger::raise_serial(std::uint16_t collection, std::uint16_t level,
       static_cast<std::int64_t>(collection), static_cast<std::int64_t>(level), at_least);
 }
 
-// ---- the write lock
+// ---- transactions
+
+LedgerRead::LedgerRead(FilesLedger& ledger) : ledger_(ledger) {
+  try {
+    ledger_.impl_->database.exec("BEGIN");
+  } catch (const SQLite::Exception& error) {
+    throw_ledger_error(error);
+  }
+}
+
+LedgerRead::~LedgerRead() {
+  // Nothing was written, so nothing can fail that matters.
+  sqlite3_exec(ledger_.impl_->database.getHandle(), "ROLLBACK", nullptr, nullptr, nullptr);
+}
 
 LedgerWrite::LedgerWrite(FilesLedger& ledger) : ledger_(ledger) {
   try {
     ledger_.impl_->database.exec("BEGIN IMMEDIATE");
   } catch (const SQLite::Exception& error) {
-    rethrow(error);
+    throw_ledger_error(error);
   }
 }
 
@@ -522,7 +568,7 @@ void LedgerWrite::commit() {
     open_ = false;
     failpoint("files.ledger.commit.after");
   } catch (const SQLite::Exception& error) {
-    rethrow(error);
+    throw_ledger_error(error);
   }
 }
 

@@ -16,6 +16,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "state/model/position.h"
@@ -26,7 +27,8 @@
 
 namespace SQLite {
 class Database;
-}
+class Exception;
+}  // namespace SQLite
 
 namespace switchback {
 
@@ -74,6 +76,8 @@ class FilesLedger final : public Identities {
   Position first() const;
   Position last() const;
   bool holds(const Position& position) const;
+  /// Another number whenever anything in the ledger has changed.
+  std::pair<std::int64_t, std::int64_t> version() const;
   /// Distinct keys of the entries beyond `seq`, up to `until`.
   std::vector<DirtyKey> dirty(std::uint64_t seq, std::uint64_t until) const;
   std::uint64_t entries_beyond(std::uint64_t seq) const;
@@ -85,6 +89,14 @@ class FilesLedger final : public Identities {
   std::vector<RecordEntry> records(std::int64_t file) const;
   KnownRecord record(std::uint64_t record) const;
   std::vector<RowMark> rows(std::uint64_t record) const;
+
+  /// The next records beyond `after`, in the order they became known,.
+  struct RecordHome {
+    std::uint64_t record = 0;
+    std::int64_t file = 0;
+  };
+  std::vector<RecordHome> records_after(std::uint64_t after, std::size_t limit) const;
+  std::uint64_t count_rows(TableId table) const;
 
   // ---- rows
   struct Owner {
@@ -118,6 +130,8 @@ class FilesLedger final : public Identities {
   void distrust(std::int64_t file, std::uint64_t record);
   void distrust_all(std::int64_t file);
   void log(TableId table, std::string_view key);
+  /// The log begins anew: nothing but what is contested or has no key is in it.
+  void begin_log();
   /// Entries before `seq` go.
   void prune(std::uint64_t seq);
 
@@ -131,10 +145,26 @@ class FilesLedger final : public Identities {
   SQLite::Database& database();
 
  private:
+  friend class LedgerRead;
   friend class LedgerWrite;
   class Impl;
   explicit FilesLedger(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
+};
+
+/// Turns what SQLite throws into Error(kDisk) or Error(kBusy).
+[[noreturn]] void throw_ledger_error(const SQLite::Exception& error);
+
+/// One snapshot of the ledger for as long as it lives.
+class LedgerRead {
+ public:
+  explicit LedgerRead(FilesLedger& ledger);
+  ~LedgerRead();
+  LedgerRead(const LedgerRead&) = delete;
+  LedgerRead& operator=(const LedgerRead&) = delete;
+
+ private:
+  FilesLedger& ledger_;
 };
 
 /// The write lock, and one transaction: undone unless commit() is reached. Throws Error(kBusy) if

@@ -29,8 +29,7 @@ class RankedBatch {
 
  private:
   struct Queue {
-    explicit Queue(const std::filesystem::path& folder, std::size_t limit)
-        : spool(folder, limit) {}
+    explicit Queue(const std::filesystem::path& folder, std::size_t limit) : spool(folder, limit) {}
     ChunkSpool spool;
     Chunk open;
   };

@@ -31,13 +31,11 @@ template <class Test>
 bool any_source(const Collection& collection, Test test) {
   return std::any_of(
       collection.tables.begin(), collection.tables.end(), [&](const TableSource& table) {
-        return std::any_of(table.columns.begin(), table.columns.end(),
-                           [&](const ColumnSource& column) {
-                             return std::any_of(column.from.begin(), column.from.end(),
-                                                [&](const ValueSource& source) {
-                                                  return test(table, source);
-                                                });
-                           });
+        return std::any_of(
+            table.columns.begin(), table.columns.end(), [&](const ColumnSource& column) {
+              return std::any_of(column.from.begin(), column.from.end(),
+                                 [&](const ValueSource& source) { return test(table, source); });
+            });
       });
 }
 

@@ -1,52 +1,79 @@
-// One look at all files of a store: which changed since the ledger last knew them, and what that
-// means in rows. Events are only hints, so a scan is right whatever was missed; a full one hashes
-// every file, a hinted one only those named and those whose stamp differs. A file that is half
-// written, emptied or no JSON is left as the ledger knows it and reported. Used by the source's
-// thread and, under a flip's lock, by the gate.
+// One look at the files of a store: which changed since the ledger last knew them, and which rows
+// became unlike by it. Events are only hints, so a look is right whatever was missed: a full one
+// reads every file, a quick one those whose stamp differs from the ledger's. A file that is half
+// written, emptied or no JSON is left as the ledger knows it and reported. Used by source, reader
+// and, under a flip's lock, the gate; each has a FileScan and a ledger of its own. One thread.
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <filesystem>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "state/base/error.h"
-#include "state/model/chunk.h"
 #include "watchers/files/ledger.h"
 #include "watchers/files/lens.h"
+#include "watchers/files/ranked_batch.h"
 
 namespace switchback {
 
 /// A file that could not be taken; its rows stay as they were.
 struct UnreadableFile {
-  std::string path;
-  Error why;  // with line, column and pointer, if it is not JSON
-  bool held;  // it would delete more than half of its records and more than three
+  std::string path;   // absolute
+  std::string why;    // with line, column and pointer, if it is not JSON
+  bool held = false;  // it would delete more than half of its records and more than three
+  friend bool operator==(const UnreadableFile&, const UnreadableFile&) = default;
 };
 
+enum class Look { kStamps, kContents };
+
 struct ScanResult {
-  bool changed = false;  // something was staged in the ledger
-  Position staged;
+  Position from, to;       // the log's end before and after; equal: nothing was logged
+  bool contested = false;  // what `give` got is not all: read the rows from the log's keys
+  bool unstable = false;   // a file changed under our eyes: look again soon
   std::vector<UnreadableFile> unreadable;
 };
+
+/// A place where files may be: a collection and a path below its root.
+using FilePlace = std::pair<std::uint16_t, std::string>;
 
 class FileScan {
  public:
   FileScan(std::shared_ptr<const Mapping> mapping, std::shared_ptr<const DocumentMap> documents,
            FilesLedger& ledger);
-  ~FileScan();
 
-  /// Looks at every file whose stamp differs from the ledger's or that is in `hinted` (paths with
-  /// their collection's root); with `all` reads and hashes each. Calls `give` with changes in an
-  /// order valid to apply (tables by rank), then stages the generation.
-  ScanResult run(const std::set<std::string>& hinted, bool all,
-                 const std::function<void(Chunk&)>& give);
+  /// Looks at all files; changes go to `give`, if it is not nullptr, as well as into the log.
+  /// Throws Error(kDisk); then nothing was logged.
+  ScanResult run(Look look, RankedBatch* give);
+
+  const Lens& lens(std::uint16_t collection) const { return lenses_[collection]; }
+  const Collection& collection(std::uint16_t number) const {
+    return documents_->collections[number];
+  }
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  struct Candidate {
+    KnownFile known;  // id 0: new
+    bool there = true;
+  };
+  const std::map<FilePlace, KnownFile>& known_files();
+  std::vector<Candidate> candidates(Look look);
+  void take(const Candidate& candidate, RankedBatch* give, ScanResult& result,
+            std::set<std::int64_t>& again);
+
+  const std::shared_ptr<const Mapping> mapping_;
+  const std::shared_ptr<const DocumentMap> documents_;
+  FilesLedger& ledger_;
+  std::vector<Lens> lenses_;
+  std::map<FilePlace, KnownFile> known_;
+  std::pair<std::int64_t, std::int64_t> known_at_{-1, -1};  // the ledger's version
 };
+
+/// The paths of a collection's files below its root. Folders that are symbolic links are not
+/// entered. Throws Error(kDisk).
+std::vector<std::string> list_files(const Collection& collection);
 
 }  // namespace switchback

@@ -1,15 +1,18 @@
-// Tells the source when to look at files again, and at which. inotify on every folder that a
-// pattern may match in, those that come later included, debounced; where a file system has no
-// inotify, or its queue overflowed, a poll. What it says is a hint: files may have changed without
-// a word, and a named file may be as it was. Used by one thread, except for wake().
+// Tells the source when to look at files again. inotify on every folder that a pattern may match
+// in, those that come later included, debounced; where a file system has no inotify, or its queue
+// overflowed, a poll. What it says is a hint: files may have changed without a word, and a look may
+// find everything as it was. Used by one thread, except for wake().
 #pragma once
 
 #include <chrono>
+#include <filesystem>
+#include <map>
 #include <memory>
-#include <set>
 #include <string>
 
 #include "state/base/deadline.h"
+#include "state/base/unique_fd.h"
+#include "state/base/wake.h"
 #include "state/model/document_map.h"
 
 namespace switchback {
@@ -23,26 +26,41 @@ struct WatchTimes {
 
 class FilesWatch {
  public:
-  enum class Outcome { kLook, kWoken, kDeadline };
+  enum class Outcome {
+    kStamps,    // look at the stamps of all files
+    kContents,  // read all files: once in a while, and at the start
+    kWoken,     // wake() was called
+    kDeadline,
+  };
 
   FilesWatch(std::shared_ptr<const DocumentMap> documents, WatchTimes times);
-  ~FilesWatch();
 
   Outcome wait(Deadline deadline);
-  /// After kLook: the files named since the last call (absolute paths); `everything` if events were
-  /// lost, so that no name can be trusted to be the only one.
-  struct Hints {
-    std::set<std::string> files;
-    bool everything = false;  // look at all stamps
-    bool reconcile = false;   // read all contents
-  };
-  Hints take();
+  /// Call it before each look: what happens from now on wakes the next wait. Folders that came
+  /// since are watched from here on.
+  void drain();
+  /// How long the look took, and whether files were still changing. Looks that find nothing are
+  /// rationed, so that they never cost more than a thousandth of a core.
+  void looked(std::chrono::nanoseconds took, bool contents, bool soon_again);
+  /// Like wait(), but only wake() and the deadline end it.
+  Outcome pause(Deadline deadline);
   /// Any thread.
-  void wake() noexcept;
+  void wake() noexcept { wake_.set(); }
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  using Time = Deadline::Clock::time_point;
+
+  void watch_folders();
+  void watch_below(const Collection& collection, const std::string& below);
+  bool poll_until(Time until, bool events, bool& woken);
+
+  const std::shared_ptr<const DocumentMap> documents_;
+  const WatchTimes times_;
+  UniqueFd inotify_;
+  Wake wake_;
+  std::map<std::string, int> folders_;  // absolute path -> watch descriptor
+  bool folders_changed_ = true;
+  Time next_stamps_{}, next_contents_{};
 };
 
 }  // namespace switchback

@@ -1,0 +1,122 @@
+#include "watchers/files/reader.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <charconv>
+
+#include "state/base/error.h"
+#include "state/model/copy_change.h"
+#include "watchers/files/row_key.h"
+#include "watchers/files/stored_rows.h"
+
+namespace switchback {
+namespace {
+
+constexpr std::size_t kRecordsPerLook = 1024;
+
+class FilesReader final : public RowReader {
+ public:
+  FilesReader(std::shared_ptr<const Mapping> mapping, std::shared_ptr<const DocumentMap> documents,
+              const std::filesystem::path& ledger)
+      : mapping_(mapping),
+        ledger_(FilesLedger::open(ledger, false)),
+        scan_(mapping, std::move(documents), *ledger_),
+        rows_(mapping, scan_, *ledger_),
+        spool_folder_(ledger.parent_path()) {}
+
+  Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
+    return at_one_state([&] { return scan_here(table, cursor, out); });
+  }
+  Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
+    return at_one_state([&] { return fetch_here(table, keys, out); });
+  }
+  std::uint64_t estimate(TableId table) override {
+    try {
+      return ledger_->count_rows(table);
+    } catch (const SQLite::Exception& error) {
+      throw_ledger_error(error);
+    }
+  }
+
+ private:
+  /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do.
+  template <class Read>
+  Window at_one_state(Read read) {
+    try {
+      {
+        const LedgerRead snapshot(*ledger_);
+        if (read()) return window();
+      }
+      const ScanResult seen = scan_.run(Look::kStamps, nullptr);
+      const LedgerRead snapshot(*ledger_);
+      if (read()) return window();
+      throw Error(ErrorKind::kBusy, Retry::kLater,
+                  "a file is not as it was when it was last understood",
+                  {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
+                   .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
+    } catch (const SQLite::Exception& error) {
+      throw_ledger_error(error);
+    }
+  }
+  Window window() const {
+    const Position now = ledger_->last();
+    return {now, now};
+  }
+
+  /// Records never change their number and new ones have higher ones, so a scan meets each.
+  bool scan_here(TableId table, ScanCursor& cursor, Chunk& out) {
+    std::uint64_t after = 0;
+    const std::string& text = cursor.after;
+    std::from_chars(text.data(), text.data() + text.size(), after);
+    while (!out.full()) {
+      const auto homes = ledger_->records_after(after, kRecordsPerLook);
+      for (const auto& home : homes) {
+        if (rows_.fills(home.file, table) && !rows_.append(home, table, out)) {
+          cursor.after = std::to_string(after);
+          return false;
+        }
+        after = home.record;
+        if (out.full()) break;
+      }
+      if (homes.size() < kRecordsPerLook && !out.full()) {
+        cursor.done = true;
+        rows_.release();
+        break;
+      }
+    }
+    cursor.after = std::to_string(after);
+    return true;
+  }
+
+  bool fetch_here(TableId table, const Chunk& keys, Chunk& out) {
+    std::vector<DirtyKey> wanted;
+    const std::uint16_t width = mapping_->table(table).key_width;
+    for (const Change& change : keys.changes()) {
+      if (change.table != table || change.op == Op::kTruncate) continue;
+      wanted.push_back({table, key_bytes(keys, change, width)});
+    }
+    RankedBatch found(mapping_, spool_folder_);
+    if (!rows_.read(wanted, found)) return false;
+    Chunk part;
+    while (found.next(part)) {
+      for (const Change& change : part.changes()) copy_change(part, change, width, out);
+    }
+    return true;
+  }
+
+  const std::shared_ptr<const Mapping> mapping_;
+  const std::unique_ptr<FilesLedger> ledger_;
+  FileScan scan_;
+  StoredRows rows_;
+  const std::filesystem::path spool_folder_;
+};
+
+}  // namespace
+
+std::unique_ptr<RowReader> open_files_reader(std::shared_ptr<const Mapping> mapping,
+                                             std::shared_ptr<const DocumentMap> documents,
+                                             const std::filesystem::path& ledger) {
+  return std::make_unique<FilesReader>(std::move(mapping), std::move(documents), ledger);
+}
+
+}  // namespace switchback

@@ -1,0 +1,192 @@
+#include "watchers/files/scan.h"
+
+#include <algorithm>
+#include <chrono>
+#include <set>
+
+#include "watchers/files/file_diff.h"
+#include "watchers/files/file_read.h"
+#include "watchers/files/path_pattern.h"
+
+namespace switchback {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A kernel's clock for stamps ticks every few milliseconds: a write within one tick of the last may
+// leave the stamp as it was. A stamp this fresh is not to be relied on.
+constexpr std::int64_t kTickNs = 20'000'000;
+
+bool takes(const Collection& collection, const std::string& path) {
+  const auto match = [&](const FilePattern& pattern) {
+    return match_path(pattern, path).has_value();
+  };
+  return std::any_of(collection.files.begin(), collection.files.end(), match) &&
+         std::none_of(collection.except.begin(), collection.except.end(), match);
+}
+
+[[noreturn]] void fail(const fs::path& path, const std::error_code& code) {
+  throw Error(ErrorKind::kDisk, Retry::kLater, "a folder cannot be read: " + code.message(),
+              {.object = path.string()});
+}
+
+void list_folder(const Collection& collection, const std::string& below,
+                 std::vector<std::string>& out) {
+  const fs::path folder = collection.root / below;
+  std::error_code code;
+  fs::directory_iterator entry(folder, code);
+  if (code == std::errc::no_such_file_or_directory || code == std::errc::not_a_directory) return;
+  if (code) fail(folder, code);
+  for (; entry != fs::directory_iterator(); entry.increment(code)) {
+    if (code) fail(folder, code);
+    const std::string name = entry->path().filename().string();
+    const std::string path = below.empty() ? name : below + "/" + name;
+    std::error_code ignored;  // gone again: the next look knows
+    const fs::file_type type = entry->symlink_status(ignored).type();
+    if (type == fs::file_type::regular && takes(collection, path)) out.push_back(path);
+    if (type != fs::file_type::directory) continue;
+    if (std::any_of(collection.files.begin(), collection.files.end(),
+                    [&](const FilePattern& pattern) { return may_hold_matches(pattern, path); })) {
+      list_folder(collection, path, out);
+    }
+  }
+}
+
+std::int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+}  // namespace
+
+std::vector<std::string> list_files(const Collection& collection) {
+  std::vector<std::string> paths;
+  list_folder(collection, "", paths);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+FileScan::FileScan(std::shared_ptr<const Mapping> mapping,
+                   std::shared_ptr<const DocumentMap> documents, FilesLedger& ledger)
+    : mapping_(std::move(mapping)), documents_(std::move(documents)), ledger_(ledger) {
+  for (std::uint16_t i = 0; i < documents_->collections.size(); ++i) {
+    lenses_.emplace_back(mapping_, documents_, i);
+  }
+}
+
+// Kept between looks, since most of them find nothing.
+const std::map<FilePlace, KnownFile>& FileScan::known_files() {
+  const auto version = ledger_.version();
+  if (version == known_at_) return known_;
+  known_.clear();
+  for (KnownFile& file : ledger_.files()) {
+    const FilePlace place{file.collection, file.path};
+    known_.emplace(place, std::move(file));
+  }
+  known_at_ = version;
+  return known_;
+}
+
+std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
+  const auto& known = known_files();
+  std::vector<Candidate> found;
+  std::set<FilePlace> there;
+  for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
+    const Collection& collection = documents_->collections[number];
+    for (std::string& path : list_files(collection)) {
+      const FilePlace place{number, path};
+      const auto file = known.find(place);
+      there.insert(place);
+      if (file == known.end()) {
+        KnownFile born;
+        born.collection = number;
+        born.path = std::move(path);
+        found.push_back({std::move(born), true});
+      } else if (look == Look::kContents ||
+                 stamp_of(collection.root, path) != std::optional(file->second.stamp)) {
+        found.push_back({file->second, true});
+      }
+    }
+  }
+  for (const auto& [place, file] : known) {
+    if (!there.contains(place)) found.push_back({file, false});
+  }
+  return found;
+}
+
+void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& result,
+                    std::set<std::int64_t>& again) {
+  const Collection& of = collection(candidate.known.collection);
+  const auto unreadable = [&](std::string why, bool held) {
+    result.unreadable.push_back({(of.root / candidate.known.path).string(), std::move(why), held});
+  };
+  try {
+    ReadResult read = read_store_file(of.root, candidate.known.path);
+    KnownFile known = candidate.known;
+    FileDiff diff(*mapping_, lenses_[known.collection], ledger_, give);
+    DiffOutcome outcome;
+    switch (read.outcome) {
+      case ReadOutcome::kUnstable:
+        result.unstable = true;
+        return;
+      case ReadOutcome::kRefused:
+        return unreadable("it is a symbolic link or no regular file, which is never followed",
+                          false);
+      case ReadOutcome::kAbsent:
+        if (known.id == 0) return;
+        outcome = diff.remove(known);
+        break;
+      case ReadOutcome::kRead: {
+        const bool fresh =
+            now_ns() - std::max(read.file.stamp.mtime_ns, read.file.stamp.ctime_ns) < kTickNs;
+        const bool same = known.id != 0 && known.bytes == hash_of(read.file.bytes);
+        if (fresh) {
+          read.file.stamp.inode = 0;
+          result.unstable = true;
+        }
+        if (same) {
+          if (!(known.stamp == read.file.stamp)) {
+            known.stamp = read.file.stamp;
+            ledger_.put_file(known);
+          }
+          return;
+        }
+        outcome = diff.take(std::move(known), read.file);
+        break;
+      }
+    }
+    result.contested = result.contested || outcome.contested;
+    again.merge(outcome.again);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kData && error.kind() != ErrorKind::kRefused) throw;
+    unreadable(error.message(), error.kind() == ErrorKind::kRefused);
+  }
+}
+
+ScanResult FileScan::run(Look look, RankedBatch* give) {
+  ScanResult result;
+  result.from = result.to = ledger_.last();
+  if (candidates(look).empty()) return result;
+  LedgerWrite write(ledger_);
+  result.from = ledger_.last();
+  // Anew under the lock: another may have taken them meanwhile.
+  const auto found = candidates(look);
+  std::set<std::int64_t> again;
+  for (const Candidate& candidate : found) take(candidate, give, result, again);
+  // A key that became free may be claimed by a record looked at earlier. Each round frees claims
+  // for good, so there are no more rounds than records.
+  while (!again.empty()) {
+    result.contested = true;
+    std::set<std::int64_t> next;
+    for (const std::int64_t id : again) {
+      if (const auto file = ledger_.file(id)) take({*file, true}, give, result, next);
+    }
+    again = std::move(next);
+  }
+  result.to = ledger_.last();
+  write.commit();
+  return result;
+}
+
+}  // namespace switchback

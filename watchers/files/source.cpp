@@ -1,0 +1,196 @@
+#include "watchers/files/source.h"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <chrono>
+
+#include "state/base/error.h"
+#include "watchers/files/ranked_batch.h"
+#include "watchers/files/stored_rows.h"
+
+namespace switchback {
+namespace {
+
+using Clock = Deadline::Clock;
+
+constexpr std::chrono::seconds kPruneEvery{5};
+
+class FilesSource final : public ChangeSource {
+ public:
+  FilesSource(std::shared_ptr<const Mapping> mapping, std::shared_ptr<const DocumentMap> documents,
+              FilesSourceOptions options)
+      : mapping_(std::move(mapping)),
+        documents_(std::move(documents)),
+        options_(std::move(options)),
+        batch_(mapping_, options_.spool_folder),
+        watch_(documents_, options_.times) {}
+
+  void start(const Position& applied) override;
+  Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override;
+  void acknowledge(const Position& durable) noexcept override { acknowledged_ = durable; }
+  void idle() override { prune(); }
+  void park() noexcept override {
+    if (rows_) rows_->release();
+  }
+  Lag lag() override;
+  void wake() noexcept override { watch_.wake(); }
+
+ private:
+  Pull hand_out(Chunk& out);
+  bool look(Look how);
+  bool gather();
+  void prune();
+  void report(std::vector<UnreadableFile> unreadable);
+
+  const std::shared_ptr<const Mapping> mapping_;
+  const std::shared_ptr<const DocumentMap> documents_;
+  const FilesSourceOptions options_;
+  RankedBatch batch_;
+  FilesWatch watch_;
+  std::unique_ptr<FilesLedger> ledger_;
+  std::optional<FileScan> scan_;
+  std::optional<StoredRows> rows_;
+
+  Position position_;           // what was handed out, or is being
+  bool in_batch_ = false;       // batch_ leads to position_
+  bool owes_boundary_ = false;  // a start from nothing ends in a position even without changes
+  Position acknowledged_;
+  Clock::time_point oldest_{};  // when the batch that is not acknowledged yet was found
+  Clock::time_point next_prune_{};
+  std::vector<UnreadableFile> unreadable_;
+};
+
+void FilesSource::start(const Position& applied) {
+  try {
+    rows_.reset();
+    scan_.reset();
+    batch_.clear();
+    in_batch_ = false;
+    ledger_ = FilesLedger::open(options_.ledger, false);
+    scan_.emplace(mapping_, documents_, *ledger_);
+    rows_.emplace(mapping_, *scan_, *ledger_);
+    owes_boundary_ = applied == Position{};
+    position_ = owes_boundary_ ? ledger_->first() : applied;
+    if (!ledger_->holds(position_)) {
+      throw Error(ErrorKind::kHistory, Retry::kNever,
+                  "PostgreSQL stands at a position that the ledger of the files does not know: one "
+                  "of them was put back from an older copy",
+                  {.object = options_.ledger.string()});
+    }
+    acknowledged_ = position_;
+  } catch (const SQLite::Exception& error) {
+    throw_ledger_error(error);
+  }
+}
+
+// The last chunk of a batch is known only when there is none after it: an empty one has the
+// boundary.
+Pull FilesSource::hand_out(Chunk& out) {
+  if (batch_.next(out)) return Pull::kChunk;
+  out.clear();
+  out.boundary = position_;
+  in_batch_ = false;
+  return Pull::kChunk;
+}
+
+// Rows of what the log says beyond our position. False: a file has changed since.
+bool FilesSource::gather() {
+  batch_.clear();
+  const LedgerRead snapshot(*ledger_);
+  const Position end = ledger_->last();
+  if (!rows_->read(ledger_->dirty(position_.value, end.value), batch_)) return false;
+  rows_->release();
+  position_ = end;
+  in_batch_ = true;
+  owes_boundary_ = false;
+  return true;
+}
+
+/// True if there is a batch now.
+bool FilesSource::look(Look how) {
+  watch_.drain();
+  const auto before = Clock::now();
+  batch_.clear();
+  ScanResult seen = scan_->run(how, &batch_);
+  report(std::move(seen.unreadable));
+  bool soon = seen.unstable;
+  // What the scan found is the whole batch, unless somebody else's scan comes before it.
+  if (seen.from == position_ && seen.to.value != position_.value && !seen.contested) {
+    position_ = seen.to;
+    in_batch_ = true;
+    owes_boundary_ = false;
+  } else if (ledger_->last().value != position_.value && !gather()) {
+    soon = true;
+  }
+  watch_.looked(Clock::now() - before, how == Look::kContents, soon);
+  if (in_batch_) oldest_ = Clock::now();
+  return in_batch_;
+}
+
+Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
+  out.clear();
+  const std::stop_callback wake(stop, [this] { watch_.wake(); });
+  try {
+    while (!stop.stop_requested()) {
+      if (in_batch_) return hand_out(out);
+      if (Clock::now() >= next_prune_) prune();
+      if (owes_boundary_ || ledger_->last().value != position_.value) {
+        if (gather()) continue;
+        watch_.looked({}, false, true);
+      }
+      switch (watch_.wait(deadline)) {
+        case FilesWatch::Outcome::kStamps:
+          look(Look::kStamps);
+          break;
+        case FilesWatch::Outcome::kContents:
+          look(Look::kContents);
+          break;
+        case FilesWatch::Outcome::kWoken:
+          // A flip's gate may have scanned: see what it logged before going idle.
+          if (ledger_->last().value == position_.value) return Pull::kIdle;
+          break;
+        case FilesWatch::Outcome::kDeadline:
+          return Pull::kIdle;
+      }
+    }
+    return Pull::kIdle;
+  } catch (const SQLite::Exception& error) {
+    throw_ledger_error(error);
+  }
+}
+
+// The acknowledged entry stays, to prove the position by.
+void FilesSource::prune() {
+  next_prune_ = Clock::now() + kPruneEvery;
+  if (!ledger_ || ledger_->first().value >= acknowledged_.value) return;
+  LedgerWrite write(*ledger_);
+  ledger_->prune(acknowledged_.value);
+  write.commit();
+}
+
+Lag FilesSource::lag() {
+  Lag lag;
+  if (!ledger_) return lag;
+  lag.changes = ledger_->entries_beyond(acknowledged_.value);
+  if (lag.changes != 0) {
+    lag.age = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - oldest_);
+  }
+  return lag;
+}
+
+void FilesSource::report(std::vector<UnreadableFile> unreadable) {
+  if (unreadable == unreadable_) return;
+  unreadable_ = std::move(unreadable);
+  if (options_.trouble) options_.trouble(unreadable_);
+}
+
+}  // namespace
+
+std::unique_ptr<ChangeSource> open_files_source(std::shared_ptr<const Mapping> mapping,
+                                                std::shared_ptr<const DocumentMap> documents,
+                                                FilesSourceOptions options) {
+  return std::make_unique<FilesSource>(std::move(mapping), std::move(documents),
+                                       std::move(options));
+}
+
+}  // namespace switchback

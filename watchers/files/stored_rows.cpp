@@ -1,0 +1,134 @@
+#include "watchers/files/stored_rows.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "state/base/error.h"
+#include "state/model/copy_change.h"
+#include "watchers/files/row_key.h"
+
+namespace switchback {
+namespace {
+
+// What the ledger knows has its identities already.
+class NoNewIdentities final : public Identities {
+ public:
+  std::string new_uuid() override { fail(); }
+  std::int64_t next_serial(std::uint16_t, std::uint16_t) override { fail(); }
+
+ private:
+  [[noreturn]] static void fail() {
+    throw Error(ErrorKind::kInternal, Retry::kNever,
+                "a record that is known has an element that is not");
+  }
+};
+
+}  // namespace
+
+bool StoredRows::load(std::int64_t id) {
+  const auto known = ledger_.file(id);
+  if (!known) return false;
+  const Collection& collection = scan_.collection(known->collection);
+  if (loaded_ && loaded_->known.id == id && loaded_->known.bytes == known->bytes &&
+      stamp_of(collection.root, known->path) == std::optional(loaded_->file.stamp)) {
+    return true;
+  }
+  loaded_.reset();
+  ReadResult read = read_store_file(collection.root, known->path);
+  if (read.outcome != ReadOutcome::kRead || hash_of(read.file.bytes) != known->bytes) return false;
+  auto loaded = std::make_unique<Loaded>();
+  loaded->known = *known;
+  loaded->file = std::move(read.file);
+  loaded->inputs = std::make_unique<RecordInputs>(collection, known->path, loaded->file);
+  const auto entries = ledger_.records(id);
+  for (std::size_t i = 0; i < entries.size(); ++i) loaded->at.emplace(entries[i].id, i);
+  loaded_ = std::move(loaded);
+  return true;
+}
+
+void StoredRows::rows_of(std::uint64_t record, const Give& give) {
+  const auto at = loaded_->at.find(record);
+  if (at == loaded_->at.end()) {
+    throw Error(ErrorKind::kInternal, Retry::kNever, "the ledger has a record in no file");
+  }
+  const KnownRecord known = ledger_.record(record);
+  NoNewIdentities none;
+  Chunk rows;
+  scan_.lens(loaded_->known.collection)
+      .get(loaded_->inputs->at(at->second, known.place), &known.memory, none, rows);
+  for (const Change& change : rows.changes()) give(rows, change);
+}
+
+std::string StoredRows::rivalry(TableId table, std::string_view key) const {
+  const auto rivals = ledger_.rivals(table, key);
+  if (rivals.empty()) return "";
+  std::string where;
+  auto all = rivals;
+  if (const auto owner = ledger_.owner(table, key)) all.insert(all.begin(), *owner);
+  for (const auto& one : all) {
+    const auto file = ledger_.file(one.file);
+    const auto entries = ledger_.records(one.file);
+    const auto at = std::find_if(entries.begin(), entries.end(),
+                                 [&](const RecordEntry& e) { return e.id == one.record; });
+    where += fmt::format("{}record {} of {}", where.empty() ? "" : ", ", at - entries.begin() + 1,
+                         file ? file->path : "");
+  }
+  return "more than one record has this key: " + where;
+}
+
+bool StoredRows::read(const std::vector<DirtyKey>& keys, RankedBatch& out) {
+  using Key = std::pair<TableId, std::string>;
+  std::map<std::int64_t, std::map<std::uint64_t, std::set<Key>>> wanted;
+  for (const DirtyKey& dirty : keys) {
+    const auto owner = ledger_.owner(dirty.table, dirty.key);
+    std::string trouble = rivalry(dirty.table, dirty.key);
+    if (!owner && dirty.key == no_key(mapping_->table(dirty.table).key_width)) {
+      trouble = ledger_.keyless(dirty.table);
+    }
+    if (!trouble.empty()) {
+      out.add_misfit(dirty.table, dirty.key, trouble);
+    } else if (owner) {
+      wanted[owner->file][owner->record].insert({dirty.table, dirty.key});
+    } else {
+      out.add_delete(dirty.table, dirty.key);
+    }
+  }
+  for (const auto& [file, records] : wanted) {
+    if (!load(file)) return false;
+    for (const auto& [record, rows] : records) {
+      rows_of(record, [&, &rows = rows](const Chunk& chunk, const Change& change) {
+        const std::uint16_t width = mapping_->table(change.table).key_width;
+        if (rows.contains({change.table, key_bytes(chunk, change, width)})) out.add(chunk, change);
+      });
+    }
+  }
+  return true;
+}
+
+bool StoredRows::fills(std::int64_t id, TableId table) {
+  const auto file = ledger_.file(id);
+  if (!file) return false;
+  const auto& tables = scan_.collection(file->collection).tables;
+  return std::any_of(tables.begin(), tables.end(),
+                     [&](const TableSource& source) { return source.table == table; });
+}
+
+bool StoredRows::append(const FilesLedger::RecordHome& home, TableId table, Chunk& rows) {
+  if (!load(home.file)) return false;
+  const std::uint16_t width = mapping_->table(table).key_width;
+  rows_of(home.record, [&](const Chunk& chunk, const Change& change) {
+    if (change.table != table) return;
+    const std::string key = key_bytes(chunk, change, width);
+    const auto owner = ledger_.owner(table, key);
+    // Another record's claim to the key is told with that key.
+    if (!owner || owner->record != home.record) return;
+    const std::string trouble = rivalry(table, key);
+    if (trouble.empty()) return copy_change(chunk, change, width, rows);
+    add_cells(key, rows);
+    rows.end_misfit(table, trouble);
+  });
+  return true;
+}
+
+}  // namespace switchback

@@ -1,0 +1,57 @@
+// Rows as the ledger knows them, read from the files: for keys from the log, and for scans over
+// whole tables. A file that is not as the ledger has it is never read half so: the answer is that
+// somebody must scan first. Used by source and reader, each with its own. One thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "watchers/files/ranked_batch.h"
+#include "watchers/files/record_inputs.h"
+#include "watchers/files/scan.h"
+
+namespace switchback {
+
+class StoredRows {
+ public:
+  /// Both outlive the object.
+  StoredRows(std::shared_ptr<const Mapping> mapping, const FileScan& scan, FilesLedger& ledger)
+      : mapping_(std::move(mapping)), scan_(scan), ledger_(ledger) {}
+
+  /// The current row of each key, or its delete. False: a file is not as the ledger knows it, and
+  /// `out` is of no use. Inside a LedgerRead.
+  bool read(const std::vector<DirtyKey>& keys, RankedBatch& out);
+
+  /// Appends the rows of `table` that the record owns. False as above; then `rows` is as it was.
+  /// Inside a LedgerRead.
+  bool append(const FilesLedger::RecordHome& home, TableId table, Chunk& rows);
+
+  /// Whether the file's collection fills the table.
+  bool fills(std::int64_t file, TableId table);
+  /// Forgets the file that is kept between calls.
+  void release() { loaded_.reset(); }
+
+ private:
+  struct Loaded {
+    KnownFile known;
+    FileBytes file;
+    std::unique_ptr<RecordInputs> inputs;
+    std::map<std::uint64_t, std::size_t> at;  // record -> its place in the file
+  };
+  using Give = std::function<void(const Chunk&, const Change&)>;
+
+  bool load(std::int64_t file);
+  void rows_of(std::uint64_t record, const Give& give);
+  std::string rivalry(TableId table, std::string_view key) const;
+
+  const std::shared_ptr<const Mapping> mapping_;
+  const FileScan& scan_;
+  FilesLedger& ledger_;
+  std::unique_ptr<Loaded> loaded_;
+};
+
+}  // namespace switchback
