@@ -62,6 +62,8 @@ class Maker:
             self.old.prefix = "app." if number == 2 else ""
             if number != 2 and self.rng.random() < 0.08:
                 self.steps.append(["sqlite", number, self.old.attached()])
+            elif self.rng.random() < 0.02:
+                self.steps.append(["sqlite", number, self.old.large()])
             elif number != 2 and self.rng.random() < 0.03:
                 self.steps.append(["sqlite", number, ["VACUUM"]])
             else:

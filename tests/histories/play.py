@@ -30,6 +30,10 @@ import psycopg2
 from bridge import COMMANDS, GRACE, PATIENCE, Bridge, Failed
 from shadow import Shadow
 
+# SQLite overlooks an orphan that OR REPLACE puts into a table which refers to itself, unless the table has certain
+# triggers; capture's are such. The statement fails as it should have.
+OVERLOOKED = "FOREIGN KEY constraint failed"
+
 
 class Player(Bridge):
     """Plays the steps of one history."""
@@ -56,8 +60,12 @@ class Player(Bridge):
                 connection.execute(line).fetchall()
             except (sqlite3.Error, sqlite3.Warning) as error:
                 refused = error
-            if "switchback" in str(refused) or self.shadow.run(number, line) != (refused is None):
-                raise Failed("application", f"{line}: {refused or 'succeeds, and fails without the bridge'}")
+            if "switchback" in str(refused):
+                raise Failed("application", f"{line}: {refused}")
+            if self.shadow.current and self.shadow.run(number, line) != (refused is None):
+                if str(refused) != OVERLOOKED:
+                    raise Failed("application", f"{line}: {refused or 'succeeds, and fails without the bridge'}")
+                self.shadow.current = False
         for made in (connection, self.shadow.connection(number)):
             if made.in_transaction:
                 made.execute("ROLLBACK")

@@ -1,4 +1,6 @@
 """Random statements of an application on PostgreSQL: every way in which rows come, change and go there."""
+import copy
+
 import values
 
 # COPY's text form of the words that need it.
@@ -9,8 +11,15 @@ class PostgresWrites:
     """Lines of SQL; a COPY line carries its data after a line break."""
 
     def __init__(self, rng, schema):
-        self.rng, self.tables = rng, schema.tables
+        self.rng, self.tables = rng, [self.without_old(table) for table in schema.tables]
         self.prepared = 0
+
+    @staticmethod
+    def without_old(table):
+        """The table as PostgreSQL has it."""
+        made = copy.copy(table)
+        made.columns = [column for column in table.columns if not column.only_old]
+        return made
 
     def literal(self, column, key=False):
         """A random value for a column."""

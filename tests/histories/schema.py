@@ -7,14 +7,17 @@ import values
 
 
 class Column:
-    """`default` is a literal both sides understand."""
+    """`default` is a literal both sides understand; `only_old`: PostgreSQL has no such column. `conflict` is what SQLite
+    does where NULL is not allowed."""
 
     def __init__(self, name, kind, not_null=False, default=None):
         self.name, self.kind, self.not_null, self.default = name, kind, not_null, default
+        self.only_old, self.conflict = False, ""
 
     def old(self):
         """How SQLite declares it."""
-        return " ".join(filter(None, [self.name, values.KINDS[self.kind].old, "NOT NULL" if self.not_null else "",
+        return " ".join(filter(None, [self.name, values.KINDS[self.kind].old,
+                                      "NOT NULL" + self.conflict if self.not_null else "",
                                       f"DEFAULT {self.default}" if self.default is not None else ""]))
 
     def new(self):
@@ -62,19 +65,21 @@ class Table:
 
     def has_hidden_rowid(self):
         """True if a rowid beside the key can displace rows."""
-        return not self.without_rowid and self.form not in ("rowid", "autoincrement")
+        return not self.without_rowid and self.form not in ("rowid", "autoincrement", "secondary")
 
     def old_sql(self):
         """SQLite's CREATE TABLE."""
         lines = []
         for column in self.columns:
             line = column.old()
-            if [column.name] == self.key and self.form == "rowid":
+            if column.name == "rid" or [column.name] == self.key and self.form == "rowid":
                 line += " PRIMARY KEY"
             if [column.name] == self.key and self.form == "autoincrement":
                 line += " PRIMARY KEY AUTOINCREMENT"
             lines.append(line)
-        if self.form not in ("rowid", "autoincrement"):
+        if self.form == "secondary":
+            lines.append(f"UNIQUE ({', '.join(self.key)})")
+        elif self.form not in ("rowid", "autoincrement"):
             lines.append(f"PRIMARY KEY ({', '.join(self.key)})"
                          + (" ON CONFLICT REPLACE" if self.form == "replace" else ""))
         lines += [f"UNIQUE ({', '.join(unique)}){how}" for unique, how in self.uniques]
@@ -84,7 +89,7 @@ class Table:
 
     def new_sql(self, deferrable):
         """PostgreSQL's."""
-        lines = [column.new() for column in self.columns] + [f"PRIMARY KEY ({', '.join(self.key)})"]
+        lines = [column.new() for column in self.columns if not column.only_old] + [f"PRIMARY KEY ({', '.join(self.key)})"]
         if self.form == "autoincrement":
             lines = [line.replace("id bigint", "id bigserial", 1) for line in lines]
         lines += [f"UNIQUE ({', '.join(unique)})" + (" DEFERRABLE INITIALLY DEFERRED" if deferrable else "")
@@ -97,7 +102,8 @@ class Table:
     def described(self):
         """What compare.py reads."""
         return {"name": self.name, "key": self.key, "serial": self.form == "autoincrement",
-                "columns": [[column.name, column.kind] for column in self.by_key_first()],
+                "columns": [[column.name, column.kind] for column in self.by_key_first()
+                            if not column.only_old],
                 "orphans": self.orphans or "quarantine",
                 "references": [{"column": link.column, "parent": link.parent.name} for link in self.links]}
 
@@ -142,23 +148,26 @@ class Schema:
 
 def _table(rng, name, schema):
     table = Table(name)
-    table.form = rng.choice(["rowid", "rowid", "autoincrement", "integer", "text", "nocase", "pair", "replace"])
+    table.form = rng.choice(["rowid", "rowid", "autoincrement", "integer", "text", "nocase", "pair", "replace", "secondary"])
     if table.form == "pair":
         table.columns = [Column("k1", rng.choice(["int8", "text"]), True),
                          Column("k2", rng.choice(["text", "int4"]), True)]
         table.key = ["k1", "k2"]
     else:
         kind = {"rowid": "int8", "autoincrement": "int8", "integer": "int4", "text": "text", "nocase": "nocase",
-                "replace": rng.choice(["int4", "text"])}[table.form]
+                "replace": rng.choice(["int4", "text"]), "secondary": rng.choice(["int4", "text"])}[table.form]
         table.columns = [Column("id", kind, table.form not in ("rowid", "autoincrement"))]
         table.key = ["id"]
+        if table.form == "secondary":
+            table.columns.append(Column("rid", "int8"))
+            table.columns[-1].only_old = True
         if kind == "nocase":
             table.new_extra.append(f"CREATE UNIQUE INDEX {name}_id_lower ON {name} (lower(id))")
     table.without_rowid = table.form in ("integer", "text", "nocase", "pair", "replace") and rng.random() < 0.3
     for number in range(rng.randint(1, 4)):
         table.columns.append(_plain(rng, f"c{number}"))
-    if schema.tables and rng.random() < 0.7:
-        _add_link(rng, table, rng.choice(schema.tables), schema)
+    if rng.random() < 0.6:
+        _add_link(rng, table, rng.choice(schema.tables + [table]), schema)
     for number in range(rng.choice([0, 1, 1, 2])):
         _add_unique(rng, table, f"u{number}")
     if rng.random() < 0.15:
@@ -172,14 +181,18 @@ def _plain(rng, name):
     if kind in ("int8", "int4", "text") and rng.random() < 0.4:
         column.not_null = rng.random() < 0.7
         column.default = "5" if kind != "text" else "'b'"
+        column.conflict = rng.choice(["", "", " ON CONFLICT REPLACE", " ON CONFLICT IGNORE"])
     return column
 
 
 def _add_link(rng, table, parent, schema):
     if len(parent.key) != 1 or parent.kind(parent.key[0]) == "nocase":
         return
-    table.columns.append(Column("parent", parent.kind(parent.key[0])))
-    action = rng.choice([None, "CASCADE", "CASCADE", "SET NULL", "RESTRICT"])
+    column = Column("parent", parent.kind(parent.key[0]))
+    table.columns.append(column)
+    action = rng.choice([None, "CASCADE", "CASCADE", "SET NULL", "RESTRICT", "SET DEFAULT"])
+    if action == "SET DEFAULT":
+        column.default = "'b'" if column.kind == "text" else "5"
     table.links.append(Link("parent", parent, action, rng.choice([None, "CASCADE"]), rng.random() < 0.3))
     if schema.leave:
         table.orphans = "leave"
@@ -194,7 +207,8 @@ def _add_unique(rng, table, name):
     column = Column(name, kind)
     table.columns.append(column)
     if form in ("plain", "replace"):
-        table.uniques.append(([name], " ON CONFLICT REPLACE" if form == "replace" else ""))
+        table.uniques.append(([name], " ON CONFLICT REPLACE" if form == "replace"
+                                       else rng.choice(["", "", " ON CONFLICT IGNORE", " ON CONFLICT FAIL"])))
     elif form == "default":
         column.not_null, column.default = True, "3" if kind == "int8" else "'c'"
         table.uniques.append(([name], ""))
@@ -222,6 +236,14 @@ def _add_triggers(rng, tables):
         table.old_extra.append(f"CREATE TRIGGER {table.name}_drop AFTER UPDATE ON {table.name} BEGIN DELETE FROM "
                                f"{table.name} WHERE {table.key[0]} = OLD.{table.key[0]} AND "
                                f"NEW.{table.key[0]} IS NOT OLD.{table.key[0]}; END")
+    if rng.random() < 0.4:
+        what = rng.choice(["RAISE(IGNORE)", "RAISE(FAIL, 'no')", "RAISE(ABORT, 'no')", "RAISE(ROLLBACK, 'no')"])
+        when = f"{rng.choice(['BEFORE', 'AFTER'])} {rng.choice(['INSERT', 'UPDATE', 'DELETE'])}"
+        row = "OLD" if when.endswith("DELETE") else "NEW"
+        table.old_extra.append(f"CREATE TRIGGER {table.name}_raise {when} ON {table.name} WHEN {row}.rowid % 3 = 0 "
+                               f"BEGIN SELECT {what}; END" if not table.without_rowid else
+                               f"CREATE TRIGGER {table.name}_raise {when} ON {table.name} WHEN {row}.{table.key[0]} = 'a' "
+                               f"BEGIN SELECT {what}; END")
     own = [column for column in table.rest if column.kind == "int4" and column.name[0] == "c"]
     if own:
         name = own[0].name

@@ -138,6 +138,21 @@ class SqliteWrites:
         return (f"INSERT{conflict} INTO {self.name(table)} (rowid, {', '.join(c.name for c in columns)}) VALUES "
                 f"({number}, {self.row(table, columns)[1:]}")
 
+    def large(self):
+        """One transaction of many rows or of big values: more than one chunk."""
+        table = self.rng.choice(self.tables)
+        big = [column.name for column in table.rest if column.kind == "big"]
+        if len(table.key) != 1 or table.kind(table.key[0]) not in ("int8", "int4"):
+            return self.transaction()
+        columns = [c for c in table.columns if c.name in table.key or c.not_null or c.name in big]
+        picked = ["n" if c.name in table.key else "printf('%.9000c', 'w')" if c.name in big else
+                  "'w' || n" if c.kind in ("text", "nocase", "rtrim") else "n" for c in columns]
+        name = self.name(table)
+        return ["BEGIN", f"INSERT OR IGNORE INTO {name} ({', '.join(c.name for c in columns)}) WITH RECURSIVE s(n) AS (SELECT "
+                f"1000 UNION ALL SELECT n + 1 FROM s WHERE n < 1300) SELECT {', '.join(picked)} FROM s", "COMMIT",
+                f"UPDATE {name} SET {table.key[0]} = {table.key[0]} + 1000 WHERE {table.key[0]} > 1200",
+                f"DELETE FROM {name} WHERE {table.key[0]} > 1020"]
+
     def swap(self):
         """Two rows exchange a unique value or their keys, by way of a third."""
         table = self.rng.choice(self.tables)
