@@ -1,16 +1,14 @@
 // The initial load on a real server, from a reader made of rows in memory.
 #include "replication/load.h"
 
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <cstdlib>
-#include <map>
-#include <sstream>
 
 #include "replication/install.h"
+#include "tests/replication/load_rows.h"
 #include "tests/support/postgres_cluster.h"
 #include "tests/support/test_mapping.h"
 
@@ -18,57 +16,6 @@ namespace switchback {
 namespace {
 
 using ::testing::HasSubstr;
-
-struct Row {
-  std::int64_t id;
-  std::string text;         // parent: name; child: amount
-  std::int64_t parent = 0;  // child only; 0 is NULL
-  bool misfit = false;
-};
-using Rows = std::map<TableId, std::vector<Row>>;
-
-class MemoryReader final : public RowReader {
- public:
-  MemoryReader(const Rows& rows, std::size_t page, std::uint64_t estimate)
-      : rows_(rows), page_(page), estimate_(estimate) {}
-
-  Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
-    const auto& rows = rows_.at(table);
-    std::size_t at = 0, end = rows.size();
-    if (!cursor.after.empty()) std::istringstream(cursor.after) >> at >> end;
-    for (std::size_t n = 0; n < page_ && at < end; ++n, ++at) add(table, rows[at], out);
-    cursor.after = fmt::format("{} {}", at, end);
-    cursor.done = at == end;
-    return {};
-  }
-  std::vector<ScanCursor> parts(TableId table, unsigned at_most) override {
-    const std::size_t size = rows_.at(table).size();
-    if (at_most < 2) return {{}};
-    return {{fmt::format("0 {}", size / 3)}, {fmt::format("{} {}", size / 3, size)}};
-  }
-  Window fetch(TableId, const Chunk&, Chunk&) override { return {}; }
-  std::uint64_t estimate(TableId table) override { return estimate_ + rows_.at(table).size(); }
-
- private:
-  static void add(TableId table, const Row& row, Chunk& out) {
-    out.add(Cell::integer(row.id));
-    if (row.misfit) return out.end_misfit(table, "an id of the wrong kind");
-    if (table == kParent) {
-      out.add(out.add_text(Kind::kText, row.text));
-      out.add(Cell::boolean(true));
-      out.add(out.add_text(Kind::kJson, row.text == "bad json" ? "{" : "{\"a\": 1}"));
-      out.add(Cell::timestamp(1'700'000'000'000'000));
-    } else {
-      out.add(row.parent == 0 ? Cell::null() : Cell::integer(row.parent));
-      out.add(out.add_text(Kind::kDecimal, row.text));
-    }
-    out.end_upsert(table);
-  }
-
-  const Rows& rows_;
-  const std::size_t page_;
-  const std::uint64_t estimate_;
-};
 
 class LoadTest : public ::testing::Test {
  protected:
@@ -243,33 +190,6 @@ TEST_F(LoadTest, TablesWithRowsKeepTheirKeysAndTakeUpserts) {
 }
 
 #ifdef SWITCHBACK_TEST_BUILD
-Rows many_rows() {
-  Rows rows;
-  for (int i = 1; i <= 9000; ++i) {
-    // Several stretches, so that a resume starts in the middle.
-    rows[kParent].push_back({i, std::string(2000, 'x')});
-    rows[kChild].push_back({i, "12.50", i});
-  }
-  return rows;
-}
-
-// Run by the test below in a process of its own, which dies at a failpoint.
-TEST(LoadThatDies, Child) {
-  const char* conninfo = std::getenv("LOAD_TEST_CONNINFO");
-  if (conninfo == nullptr) GTEST_SKIP() << "only run by LoadTest.DiesAnywhereAndResumes";
-  const Rows rows = many_rows();
-  InitialLoad load({.conninfo = conninfo,
-                    .store = "app",
-                    .mapping = test_mapping(),
-                    .drop_constraints = true,
-                    .make_reader = [&] { return std::make_unique<MemoryReader>(rows, 500); },
-                    .progress = {}});
-  if (load.step() == LoadStep::kCopy) load.copy({});
-  if (load.step() == LoadStep::kKeys) load.build_keys();
-  if (load.step() == LoadStep::kCatchUp) load.caught_up();
-  if (load.step() == LoadStep::kRest) load.build_rest({});
-}
-
 TEST_F(LoadTest, DiesAnywhereAndResumes) {
   rows_ = many_rows();
   mapping_ = std::make_shared<Mapping>(*test_mapping());
@@ -280,10 +200,8 @@ TEST_F(LoadTest, DiesAnywhereAndResumes) {
                             "load.step.commit.before=crash", "load.step.commit.after=crash",
                             "load.key.commit.before=crash", "load.key.commit.after=crash",
                             "load.rest.commit.before=crash@2", "load.rest.commit.after=crash"}) {
-    const std::string command = "LOAD_TEST_CONNINFO='" + conninfo_ +
-                                "' SWITCHBACK_FAILPOINT=" + point +
-                                " exec /proc/$PPID/exe --gtest_filter=LoadThatDies.Child "
-                                ">/dev/null 2>&1";
+    const std::string command = std::string("SWITCHBACK_FAILPOINT=") + point + " exec " LOAD_CHILD +
+                                " '" + conninfo_ + "' >/dev/null 2>&1";
     const int status = std::system(command.c_str());
     EXPECT_TRUE(WIFSIGNALED(status)) << point << " was not reached";
   }
