@@ -20,8 +20,6 @@ from life import PROGRAM  # noqa: E402
 
 PG_EXTRA = "max_prepared_transactions = 8\nautovacuum = off"
 PATIENCE = float(os.environ.get("SWITCHBACK_HISTORY_PATIENCE", "60"))
-# How long the two sides may differ after the other side says that it has everything.
-GRACE = 3.0
 COMMANDS = {"postgres": "cutover", "old": "rollback"}
 # How a sidecar may end: killed, well, or told to end before it listened.
 WELL = (-signal.SIGKILL, 0, -signal.SIGTERM)
@@ -44,6 +42,7 @@ class Bridge:
     """One history's. Use as a context manager."""
 
     number = 0
+    grace = 3.0     # seconds that the two sides may differ after the other side says that it has everything
 
     def __init__(self, cluster, script, environment=None):
         self.cluster, self.script, self.extra = cluster, script, environment or {}
@@ -296,10 +295,14 @@ class Bridge:
     script_target = None
 
     def quarantine(self):
-        """What PostgreSQL's side says of it."""
+        """What both sides say of it."""
         with self.pg.cursor() as cursor:
             cursor.execute("SELECT table_name, key, reason FROM switchback.quarantine")
-            return cursor.fetchall()
+            held = cursor.fetchall()
+        look = sqlite3.connect(self.path("store.db"), timeout=30)
+        held += look.execute("SELECT tbl, key, reason FROM _switchback_quarantine").fetchall()
+        look.close()
+        return held
 
     def differences(self):
         """By the independent comparison; quarantine of both sides counted together."""

@@ -27,7 +27,7 @@ import time
 
 import psycopg2
 
-from bridge import COMMANDS, GRACE, PATIENCE, Bridge, Failed
+from bridge import COMMANDS, PATIENCE, Bridge, Failed
 from shadow import Shadow
 
 # SQLite overlooks an orphan that OR REPLACE puts into a table which refers to itself, unless the table has certain
@@ -116,8 +116,8 @@ class Player(Bridge):
             if not lines:
                 return
             calm = calm or time.monotonic() if caught_up else None
-            if calm and time.monotonic() > calm + GRACE:
-                raise Failed("differs", "\n".join(lines[:12]) + f"\n{self.log()[-2000:]}")
+            if calm and time.monotonic() > calm + self.grace:
+                raise Failed("differs", "\n".join(lines[:12]) + f"\nin quarantine: {self.quarantine()}" + f"\n{self.log()[-2000:]}")
             if time.monotonic() > end or "(stopped)" in self.log():
                 raise Failed("stopped" if "(stopped)" in self.log() else "stuck",
                              f"{lines[:5]}\n{self.log()[-3000:]}")

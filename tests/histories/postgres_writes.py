@@ -126,10 +126,12 @@ class PostgresWrites:
     def swap(self):
         """Two rows exchange keys or unique values, by way of a third."""
         table = self.rng.choice(self.tables)
-        names = list(table.key if len(table.key) == 1 else []) + [unique[0] for unique, _ in table.uniques]
+        names = list(table.key if len(table.key) == 1 else []) + [c.name for c in table.columns if c.name[0] == "u"]
         if not names:
             return [self.statement()]
         column = table.column(self.rng.choice(names))
+        if self.rng.random() < 0.5 and column.kind in ("int8", "int4", "text", "nocase", "rtrim"):
+            return values.mirrored(table.name, column.name, column.kind)
         first, second = self.literal(column, True), self.literal(column, True)
         way = "-77" if column.kind in ("int8", "int4") else "'by way'"
         return [f"UPDATE {table.name} SET {column.name} = {after} WHERE {column.name} = {before}"

@@ -5,7 +5,7 @@ import json
 import os
 import time
 
-from play import play
+from play import Player, play
 
 LIMIT_S = float(os.environ.get("SWITCHBACK_SHRINK_SECONDS", "90"))
 
@@ -22,13 +22,16 @@ def shrink(cluster, script, kind, play_one=play):
 
     if not fails(script["steps"]):
         return None
+    Player.grace = 0.7
     steps = _fewer(copy.deepcopy(script["steps"]), fails, end)
     for at, step in enumerate(steps):
         if step[0] in ("sqlite", "postgres") and len(step[-1]) > 1:
             def fails_with(lines, at=at, step=step):
                 return fails(steps[:at] + [step[:-1] + [lines]] + steps[at + 1:])
             steps[at] = step[:-1] + [_fewer(step[-1], fails_with, end)]
-    return {**script, "steps": _fewer(steps, fails, end)}
+    steps = _fewer(steps, fails, end)
+    Player.grace = 3.0
+    return {**script, "steps": steps}
 
 
 def _fewer(items, fails, end):

@@ -96,6 +96,16 @@ PLAIN = ["int8", "int4", "int2", "text", "nocase", "varchar", "big", "real", "nu
 KEY_NUMBERS = {"int8": 4_000_000_000, "int4": 2_000_000_000}
 
 
+def mirrored(table, column, kind):
+    """Statements, as both sides take them, that exchange the keys or unique values of many rows at once."""
+    if kind in KEY_NUMBERS:
+        return [f"UPDATE {table} SET {column} = {column} + 100000 WHERE {column} BETWEEN 0 AND 9",
+                f"UPDATE {table} SET {column} = 100009 - {column} WHERE {column} BETWEEN 100000 AND 100009"]
+    return [f"UPDATE {table} SET {column} = '~' || {column}",
+            f"UPDATE {table} SET {column} = CASE {column} WHEN '~a' THEN 'b' WHEN '~b' THEN 'c' WHEN '~c' THEN 'a' "
+            f"ELSE substr({column}, 2) END WHERE {column} LIKE '~%'"]
+
+
 def key_number(rng, kind):
     """A whole number for a key."""
     return str(KEY_NUMBERS[kind] if rng.random() < 0.03 else rng.randint(0, 9))
