@@ -21,6 +21,13 @@ Url parse_url(std::string_view text) {
   return {rest.substr(0, at), rest.substr(at + 1)};
 }
 
+/// The folder of a socket stands in a URL with its slashes escaped; a person reads it without.
+std::string with_slashes(std::string_view host) {
+  std::string out(host);
+  for (auto at = out.find("%2F"); at != out.npos; at = out.find("%2F", at)) out.replace(at, 3, "/");
+  return out;
+}
+
 }  // namespace
 
 bool has_password(std::string_view conninfo) {
@@ -38,7 +45,7 @@ std::string describe_conninfo(std::string_view conninfo) {
     const auto there = parse_url(conninfo).host_and_database;
     // A stray '@' means that the password was not escaped: then part of it may be here.
     if (there.empty() || there.find('@') != there.npos) return "as configured";
-    return std::string(there);
+    return with_slashes(there);
   }
   // A quoted value may hold anything, even what looks like another key.
   if (conninfo.find('\'') != conninfo.npos) return "as configured";

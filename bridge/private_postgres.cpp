@@ -75,7 +75,10 @@ void PrivatePostgres::run(const std::vector<std::string>& command) const {
     throw Error(ErrorKind::kUnreachable, Retry::kNever,
                 fmt::format("'{}' failed: {} {}", command.front(), tail(folder_ / "setup.log"),
                             tail(log())),
-                {.object = "the private PostgreSQL"});
+                {.object = "the private PostgreSQL",
+                 .next = fmt::format("it lives in {}; the user that runs it must be able to enter "
+                                     "every folder above that",
+                                     folder_.string())});
   }
 }
 

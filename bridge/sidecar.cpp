@@ -23,13 +23,14 @@ SideStatus side_status(const Config& config, const Picture& picture, Side side) 
   status.side = side;
   // A URL may hold a password, so PostgreSQL is named by what it is, never by how it is reached.
   status.where = side == Side::kOld ? config.stores.front().sqlite.string() : "PostgreSQL";
-  // Down is what an error said; a pump that is only just connecting has none.
+  // Down is what an error says; a pump that is only just connecting has none.
   status.up = true;
   const auto& error = picture.error ? picture.error : picture.pump.error;
   if (error && (error->detail().object == "PostgreSQL") == (side == Side::kPostgres)) {
     status.error = error->what();
-    status.retry_in = picture.pump.retry_in;
-    status.up = false;
+    if (picture.pump.state == PumpState::kRetrying) status.retry_in = picture.pump.retry_in;
+    // A side may answer and say no: a full disk, a table that was altered.
+    status.up = error->kind() != ErrorKind::kUnreachable;
   }
   return status;
 }

@@ -142,9 +142,10 @@ void Supervisor::bring_up(std::stop_token stop) {
   if (!pump()) start_pump(other(primary));
   settle_other_side();
   count_rows();
-  set_phase(phase_of(primary));
   Connection connection = connect(config_, "setup");
   note_phase(connection, config_.bridge, site_->group(), phase_of(primary));
+  // Last: whoever reads it may flip at once.
+  set_phase(phase_of(primary));
 }
 
 void Supervisor::count_rows() {

@@ -46,6 +46,10 @@ ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& opti
   std::filesystem::remove(config.run_dir / "primary", ignored);
   fmt::print("every trace is off; the old store is primary, as before. Backups stay in {}\n",
              config.state_dir.string());
+  if (config.postgres_from == PostgresFrom::kPrivate) {
+    fmt::print("the private PostgreSQL still runs, with the rows in it: pg_ctl -D {}/data stop\n",
+               private_postgres_folder(config).string());
+  }
   return ExitCode::kDone;
 }
 

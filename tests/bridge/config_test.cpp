@@ -210,6 +210,7 @@ TEST(Config, APasswordNeedsAPrivateFileAndIsNeverPrinted) {
 TEST(Conninfo, IsDescribedWithoutSecrets) {
   EXPECT_EQ(describe_conninfo("postgresql://u:geheim@h:5432/d?password=x"), "h:5432/d");
   EXPECT_EQ(describe_conninfo("postgresql://h/d"), "h/d");
+  EXPECT_EQ(describe_conninfo("postgresql://u@%2Frun%2Fpg/d"), "/run/pg/d");
   EXPECT_EQ(describe_conninfo("host=h user=u password=geheim dbname=d"), "host=h dbname=d");
   EXPECT_EQ(describe_conninfo("password='a host=geheim' dbname=d"), "as configured");
   EXPECT_EQ(describe_conninfo("postgresql://u:p/w@h/d"), "as configured");

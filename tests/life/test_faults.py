@@ -92,6 +92,36 @@ class Interruptions(FaultTest):
             life.stop_application()
             life.check()
 
+    def test_values_that_fit_no_type_and_a_table_that_is_gone(self):
+        with Life(rows=100, rate=50) as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            database = life.sqlite()
+            key, traits = database.execute("SELECT id, traits FROM personality_analysis ORDER BY id").fetchone()
+            set_traits = "UPDATE personality_analysis SET traits = ? WHERE id = ?"
+            database.execute(set_traits, ("no json", key))
+            database.execute("INSERT INTO users (id, username) VALUES ('nul', 'a' || char(0) || 'b')")
+            life.start_application()
+            wait_until(lambda: (life.status() or {}).get("quarantined") == 2, "both rows are in quarantine")
+            self.refused(life, "cutover", "correct them on the primary.*2 rows are in quarantine")
+            with life.postgres() as connection, connection.cursor() as cursor:
+                cursor.execute("SELECT table_name, key, reason FROM switchback.quarantine ORDER BY 1")
+                named = cursor.fetchall()
+            self.assertEqual([row[0] for row in named], ["public.personality_analysis", "public.users"])
+            self.assertIn(key, named[0][1])
+            self.assertIn("traits", named[0][2])
+            life.let_it_write(20)
+            database.execute(set_traits, (traits, key))
+            database.execute("DELETE FROM users WHERE id = 'nul'")
+            life.flip_when_ready("cutover")
+            life.flip_when_ready("rollback")
+            life.stop_application()
+            life.check()
+            database.execute("DROP TABLE funnel_completion")
+            wait_until(lambda: "funnel_completion" in " ".join((life.status() or {}).get("needs_you", [])),
+                       "status names the table that is gone")
+            self.assertRegex(life.run("status")[1], r"(?s)old +up .*needs you:.*the pump has stopped: funnel_completion")
+
     def test_ctrl_c_at_random_moments(self):
         chance = random.Random(5)
         with Life(rows=3000, rate=100) as life:
