@@ -11,9 +11,6 @@
 
 namespace switchback {
 
-/// One JSON object: flipped, primary, epoch, pause_ms, drain_ms, tries, obstacles.
-std::string flip_json(const FlipOutcome& outcome);
-
 /// Writes certificates/EPOCH-cutover.json (or -rollback) durably and returns its path. Throws
 /// Error(kDisk).
 std::filesystem::path write_certificate(const StateDir& state, const Site& site,

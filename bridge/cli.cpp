@@ -1,8 +1,6 @@
 #include "bridge/cli.h"
 
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -12,6 +10,7 @@
 
 #include "bridge/config_reader.h"
 #include "bridge/error_json.h"
+#include "bridge/log.h"
 
 namespace switchback {
 namespace {
@@ -129,15 +128,6 @@ void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
   demo->callback([&] { parsed.chosen = [&] { return commands.demo(parsed.global, options); }; });
 }
 
-void set_up_logging(bool verbose) {
-  auto logger = std::make_shared<spdlog::logger>(
-      "switchback", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-  logger->set_pattern("%Y-%m-%d %H:%M:%S.%e %^%-7l%$ %v");
-  logger->set_level(verbose ? spdlog::level::debug : spdlog::level::info);
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
-}
-
 ExitCode report(const Error& error, bool json) {
   fmt::print(stderr, "switchback: {}\n", error.what());
   if (json) fmt::print("{}\n", to_json(error));
@@ -184,7 +174,7 @@ int run_cli(int argc, const char* const* argv, const Commands& commands) {
 #endif
   try {
     app.parse(argc, argv);
-    set_up_logging(parsed.global.verbose);
+    set_up_log(parsed.global.verbose ? LogLevel::kDebug : LogLevel::kInfo);
     return static_cast<int>(parsed.chosen());
   } catch (const CLI::ParseError& error) {
     // exit() prints help or the message; its own codes are not ours.

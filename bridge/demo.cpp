@@ -1,19 +1,19 @@
 #include "bridge/demo.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
+#include <simdjson.h>
 
 #include <condition_variable>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
 #include "bridge/child_process.h"
 #include "bridge/demo_system.h"
+#include "bridge/log.h"
 #include "bridge/private_postgres.h"
 #include "bridge/supervisor.h"
 #include "state/base/durable_file.h"
@@ -254,15 +254,15 @@ int Demo::check() {
 }
 
 void Demo::report_pauses() {
-  const auto report = nlohmann::json::parse(read_file(file("report.json")));
-  for (const auto& change : report.at("switches")) {
+  simdjson::dom::parser parser;
+  const simdjson::dom::element report = parser.load(file("report.json").string());
+  for (const simdjson::dom::element change : report["switches"].get_array()) {
     tell("    {} -> {}: {:.1f} ms between two acknowledged writes",
-         change.at("from").get<std::string>(), change.at("to").get<std::string>(),
-         change.at("gap_ms").get<double>());
+         std::string_view(change["from"]), std::string_view(change["to"]),
+         double(change["gap_ms"]));
   }
   tell("    {} writes acknowledged, {:.0f} a second; errors the application saw: {}",
-       report.at("acked").get<std::uint64_t>(), report.at("rate").get<double>(),
-       report.at("errors").dump());
+       std::uint64_t(report["acked"]), double(report["rate"]), simdjson::minify(report["errors"]));
 }
 
 int Demo::play() {
@@ -302,7 +302,7 @@ int Demo::play() {
 }  // namespace
 
 int run_demo(const DemoOptions& options) {
-  spdlog::set_level(spdlog::level::warn);
+  set_log_level(LogLevel::kWarning);
   return Demo(options).play();
 }
 

@@ -1,10 +1,10 @@
 #include "bridge/flip.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <thread>
 
+#include "bridge/log.h"
 #include "state/base/failpoint.h"
 
 namespace switchback {
@@ -296,8 +296,8 @@ Standing recover(Gates gates, FlipJournal& journal,
     return reopen(gates, journal, from, highest + 1);
   }
   if (decision->epoch < highest) contradict(old_side, postgres);
-  spdlog::warn("a flip to {} was interrupted after it was decided; finishing it",
-               to_string(decision->to));
+  log_warning(fmt::format("a flip to {} was interrupted after it was decided; finishing it",
+                          to_string(decision->to)));
   if (!drained(*decision, deadline)) {
     throw Error(ErrorKind::kUnreachable, Retry::kLater,
                 "an interrupted flip cannot be finished yet: the last changes are not applied",

@@ -1,12 +1,13 @@
 #include "bridge/pump.h"
 
+#include <fmt/format.h>
 #include <pthread.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "bridge/log.h"
 #include "bridge/wanted_rows.h"
 
 namespace switchback {
@@ -138,8 +139,10 @@ bool Pump::wait_after(const Error& error, std::stop_token stop) {
       std::min(options_.retry_most, options_.retry_first * (1 << std::min(failures_ - 1, 10)));
   const milliseconds pause(std::uniform_int_distribution<milliseconds::rep>(
       ceiling.count() / 2, ceiling.count())(random_));
-  spdlog::log(again ? spdlog::level::warn : spdlog::level::err, "{}: {}{}", name_, error.what(),
-              again ? fmt::format(" (trying again in {} ms)", pause.count()) : " (stopped)");
+  log_line(
+      again ? LogLevel::kWarning : LogLevel::kError,
+      fmt::format("{}: {}{}", name_, error.what(),
+                  again ? fmt::format(" (trying again in {} ms)", pause.count()) : " (stopped)"));
   std::unique_lock lock(mutex_);
   progress_.error = error;
   progress_.retry_in = pause;

@@ -1,11 +1,9 @@
 #include "bridge/sidecar.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
-#include <nlohmann/json.hpp>
-
-#include "bridge/certificate.h"
+#include "bridge/log.h"
+#include "bridge/report_json.h"
 
 namespace switchback {
 namespace {
@@ -77,13 +75,6 @@ Status to_status(const Config& config, const Picture& picture) {
   return status;
 }
 
-std::string report_json(const FlipReport& report) {
-  auto json = nlohmann::ordered_json::parse(flip_json(report.outcome));
-  json["certificate"] = report.certificate.empty() ? nlohmann::ordered_json()
-                                                   : nlohmann::ordered_json(report.certificate);
-  return json.dump();
-}
-
 Sidecar::Sidecar(Supervisor& supervisor)
     : supervisor_(supervisor), metrics_(supervisor.config().bridge) {
   const Config& config = supervisor.config();
@@ -95,7 +86,7 @@ Sidecar::Sidecar(Supervisor& supervisor)
                    .token = supervisor.state_dir().token(),
                    .address_file = supervisor.state_dir().file("admin")},
       handlers());
-  spdlog::info("admin server on {}:{}", config.admin_host, server_->port());
+  log_info(fmt::format("admin server on {}:{}", config.admin_host, server_->port()));
 }
 
 AdminHandlers Sidecar::handlers() {

@@ -30,9 +30,6 @@ class Sidecar {
   std::unique_ptr<AdminServer> server_;  // last: its threads call the members above
 };
 
-/// {"flipped":bool,"primary","epoch","pause_ms","certificate":PATH, …}
-std::string report_json(const FlipReport& report);
-
 /// The picture as the words and numbers people and programs read.
 Status to_status(const Config& config, const Picture& picture);
 

@@ -1,11 +1,11 @@
 #include "bridge/snapshot.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <chrono>
 #include <filesystem>
 
+#include "bridge/log.h"
 #include "replication/load.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
@@ -55,7 +55,7 @@ class Reporter {
   void begin(LoadStep step) {
     step_ = words_of(step);
     since_ = Deadline::Clock::now();
-    spdlog::info("load: {}", step_);
+    log_info(fmt::format("load: {}", step_));
     tell({});
   }
   void tell(const LoadCount& count) {
@@ -78,8 +78,9 @@ class Reporter {
         status.rows_per_second > 0 && status.rows_total > status.rows
             ? static_cast<double>(status.rows_total - status.rows) / status.rows_per_second
             : 0;
-    spdlog::info("load: {} {}: {} of about {} ({:.0f} rows/s, {:.0f} s left)", step_, status.table,
-                 status.rows, status.rows_total, status.rows_per_second, left);
+    log_info(fmt::format("load: {} {}: {} of about {} ({:.0f} rows/s, {:.0f} s left)", step_,
+                         status.table, status.rows, status.rows_total, status.rows_per_second,
+                         left));
   }
 
   static constexpr seconds kLogEvery{5};
@@ -145,8 +146,8 @@ void backup_before_capture(const Site& site, const StateDir& state) {
   std::error_code code;
   if (std::filesystem::exists(folder / "before-capture.json", code)) return;
   make_folder(folder, 0700);
-  spdlog::info("backing up {} before the first trace of the bridge is put into it",
-               site.store().sqlite.string());
+  log_info(fmt::format("backing up {} before the first trace of the bridge is put into it",
+                       site.store().sqlite.string()));
   backup_sqlite(site.store().sqlite, folder / "before-capture.db");
 }
 

@@ -1,13 +1,14 @@
 #include "bridge/supervisor.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <random>
 #include <utility>
 
 #include "bridge/certificate.h"
+#include "bridge/log.h"
 #include "bridge/mapping_builder.h"
+#include "bridge/report_json.h"
 #include "bridge/watchdog.h"
 #include "replication/meta.h"
 #include "state/base/durable_file.h"
@@ -78,7 +79,7 @@ void Supervisor::set_phase(Phase phase) {
     if (picture_.phase == phase) return;
     picture_.phase = phase;
   }
-  spdlog::info("phase {}", to_string(phase));
+  log_info(fmt::format("phase {}", to_string(phase)));
   audit_.append({"phase", "sidecar", fmt::format("\"{}\"", to_string(phase))});
 }
 
@@ -107,7 +108,7 @@ void Supervisor::start(std::stop_token stop) {
       const auto ceiling = std::min(kRetryMost, kRetryFirst * (1 << std::min(failures, 8)));
       const milliseconds pause(std::uniform_int_distribution<milliseconds::rep>(
           ceiling.count() / 2, ceiling.count())(random));
-      spdlog::warn("{} (trying again in {} ms)", error.what(), pause.count());
+      log_warning(fmt::format("{} (trying again in {} ms)", error.what(), pause.count()));
       {
         const std::lock_guard lock(mutex_);
         picture_.error = error;
@@ -120,7 +121,7 @@ void Supervisor::start(std::stop_token stop) {
 
 void Supervisor::bring_up(std::stop_token stop) {
   site_.emplace(open_site(config_, SchemaUse::kApply));
-  for (const auto& warning : site_->warnings) spdlog::warn("{}", warning);
+  for (const auto& warning : site_->warnings) log_warning(warning);
   install();
   recover_flip();
   const Side primary = picture().primary;
@@ -232,8 +233,8 @@ void Supervisor::recover_flip() {
   }
   if (standing.finished_flip || standing.undone_flip) {
     const char* what = standing.finished_flip ? "finished" : "undone";
-    spdlog::warn("an interrupted flip was {}: {} is primary at epoch {}", what,
-                 to_string(standing.primary), standing.epoch);
+    log_warning(fmt::format("an interrupted flip was {}: {} is primary at epoch {}", what,
+                            to_string(standing.primary), standing.epoch));
     audit_.append({"recovery", "sidecar",
                    fmt::format("{{\"flip\":\"{}\",\"primary\":\"{}\",\"epoch\":{}}}", what,
                                to_string(standing.primary), standing.epoch)});
@@ -312,7 +313,7 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
 }
 
 void Supervisor::begin_again(const FlipRequest& request, const Error& error) {
-  spdlog::error("flip to {}: {}", to_string(request.to), error.what());
+  log_error(fmt::format("flip to {}: {}", to_string(request.to), error.what()));
   const std::lock_guard lock(mutex_);
   picture_.error = error;
   picture_.phase = Phase::kFlipping;

@@ -4,13 +4,11 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "bridge/admin_client.h"
 #include "bridge/admin_server.h"
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
-#include "bridge/sidecar.h"
+#include "bridge/report_json.h"
 #include "bridge/signals.h"
 #include "bridge/site.h"
 #include "bridge/snapshot.h"
@@ -45,24 +43,21 @@ std::string flip_alone(const Config& config, const FlipOrder& order) {
   return report_json(supervisor.flip(request, order.by));
 }
 
-void print_text(const nlohmann::json& answer, const FlipOptions& options) {
-  const std::string primary = answer.at("primary");
-  const auto epoch = answer.at("epoch").get<Epoch>();
-  if (answer.at("flipped").get<bool>()) {
+void print_text(const FlipAnswer& answer, bool dry_run) {
+  if (answer.flipped) {
     fmt::print("writes go to {} now (epoch {}); the pause was {:.1f} ms\ncertificate: {}\n",
-               primary, epoch, answer.at("pause_ms").get<double>(),
-               answer.at("certificate").get<std::string>());
+               answer.primary, answer.epoch, answer.pause_ms, answer.certificate);
     return;
   }
-  const auto& obstacles = answer.at("obstacles");
-  if (options.dry_run && obstacles.empty()) {
-    fmt::print("nothing stands in the way; writes go to {} (epoch {})\n", primary, epoch);
+  if (dry_run && answer.obstacles.empty()) {
+    fmt::print("nothing stands in the way; writes go to {} (epoch {})\n", answer.primary,
+               answer.epoch);
     return;
   }
-  fmt::print("not flipped, and nothing has changed; writes go to {} (epoch {})\n", primary, epoch);
-  for (const auto& obstacle : obstacles) {
-    fmt::print("  - {}\n    cure: {}\n", obstacle.at("what").get<std::string>(),
-               obstacle.at("cure").get<std::string>());
+  fmt::print("not flipped, and nothing has changed; writes go to {} (epoch {})\n", answer.primary,
+             answer.epoch);
+  for (const auto& obstacle : answer.obstacles) {
+    fmt::print("  - {}\n    cure: {}\n", obstacle.what, obstacle.cure);
   }
 }
 
@@ -79,14 +74,13 @@ ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options) {
   const auto sidecar = AdminClient::find(config.state_dir);
   const std::string json =
       sidecar ? sidecar->post("/flip", to_json(order), kAnswerLimit) : flip_alone(config, order);
-  const auto answer = nlohmann::json::parse(json);
+  const FlipAnswer answer = parse_report(json);
   if (options.json) {
-    fmt::print("{}\n", answer.dump());
+    fmt::print("{}\n", json);
   } else {
-    print_text(answer, options);
+    print_text(answer, options.dry_run);
   }
-  const bool yes =
-      options.dry_run ? answer.at("obstacles").empty() : answer.at("flipped").get<bool>();
+  const bool yes = options.dry_run ? answer.obstacles.empty() : answer.flipped;
   return yes ? ExitCode::kDone : ExitCode::kNo;
 }
 

@@ -1,9 +1,9 @@
 // `switchback run`: the sidecar, until SIGTERM or Ctrl-C.
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
+#include "bridge/log.h"
 #include "bridge/private_postgres.h"
 #include "bridge/sidecar.h"
 #include "bridge/signals.h"
@@ -53,7 +53,7 @@ ExitCode run_command(const GlobalOptions& global, const RunOptions& options) {
   Supervisor supervisor(std::move(config));
   const Sidecar sidecar(supervisor);
   supervisor.run(signals.token());
-  spdlog::info(
+  log_info(
       "stopped; capture stays on, and the next run continues here. `switchback abandon` takes the "
       "bridge off");
   return ExitCode::kDone;

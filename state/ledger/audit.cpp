@@ -1,7 +1,6 @@
 #include "state/ledger/audit.h"
 
 #include <fcntl.h>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <unistd.h>
 #include <xxhash.h>
@@ -14,6 +13,7 @@
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
 #include "state/base/json_text.h"
+#include "state/base/utc_text.h"
 
 namespace switchback {
 std::string audit_hash(std::string_view line) {
@@ -55,14 +55,10 @@ AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
 
 void AuditLog::append(const AuditEntry& entry) {
   const std::lock_guard lock(mutex_);
-  const auto now = std::chrono::floor<std::chrono::milliseconds>(clock_());
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(now);
   JsonWriter json;
   json.begin_object()
       .member("seq", next_)
-      .member("at", fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03d}Z",
-                                fmt::gmtime(std::chrono::system_clock::to_time_t(seconds)),
-                                (now - seconds).count()))
+      .member("at", utc_text_ms(clock_()))
       .member("event", entry.event)
       .member("by", entry.by)
       .key("detail")

@@ -3,7 +3,6 @@
 #include <SQLiteCpp/Backup.h>
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -13,7 +12,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <ctime>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -24,6 +22,7 @@
 #include "state/base/file_calls.h"
 #include "state/base/json_text.h"
 #include "state/base/unique_fd.h"
+#include "state/base/utc_text.h"
 #include "watchers/sqlite/objects.h"
 
 namespace switchback {
@@ -174,7 +173,7 @@ BackupManifest backup_sqlite(const std::filesystem::path& source,
   BackupManifest manifest;
   manifest.source = source;
   manifest.file = destination;
-  manifest.made_at = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  manifest.made_at = utc_text(std::chrono::system_clock::now());
   auto manifest_path = destination;
   manifest_path.replace_extension(".json");
   const Temporary temporary(destination.string() + ".tmp");
