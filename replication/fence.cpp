@@ -62,7 +62,9 @@ std::vector<FencedTable> read_fences(Connection& connection, const Mapping& mapp
   const Result rows = connection.exec(kReadFences, {text_array(roots)});
   std::vector<FencedTable> fences;
   for (int i = 0; i < rows.rows(); ++i) {
-    FencedTable& fence = fences.emplace_back(rows.string(i, 0), rows.string(i, 1));
+    FencedTable& fence = fences.emplace_back();
+    fence.schema = rows.string(i, 0);
+    fence.name = rows.string(i, 1);
     if (!rows.is_null(i, 2)) fence.row = rows.text(i, 2).front();
     if (!rows.is_null(i, 3)) fence.statement = rows.text(i, 3).front();
   }
