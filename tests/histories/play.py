@@ -117,7 +117,8 @@ class Player(Bridge):
                 return
             calm = calm or time.monotonic() if caught_up else None
             if calm and time.monotonic() > calm + self.grace:
-                raise Failed("differs", "\n".join(lines[:12]) + f"\nin quarantine: {self.quarantine()}" + f"\n{self.log()[-2000:]}")
+                raise Failed("differs", "\n".join(lines[:12]) + f"\nin quarantine: {self.quarantine()}\n"
+                             + self.log()[-2000:])
             if time.monotonic() > end or "(stopped)" in self.log():
                 raise Failed("stopped" if "(stopped)" in self.log() else "stuck",
                              f"{lines[:5]}\n{self.log()[-3000:]}")
