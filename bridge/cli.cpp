@@ -10,7 +10,7 @@
 
 #include "bridge/config_reader.h"
 #include "bridge/error_json.h"
-#include "bridge/log.h"
+#include "state/base/log.h"
 
 namespace switchback {
 namespace {

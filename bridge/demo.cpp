@@ -13,10 +13,10 @@
 
 #include "bridge/child_process.h"
 #include "bridge/demo_system.h"
-#include "bridge/log.h"
 #include "bridge/private_postgres.h"
 #include "bridge/supervisor.h"
 #include "state/base/durable_file.h"
+#include "state/base/log.h"
 
 namespace switchback {
 namespace {

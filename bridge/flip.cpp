@@ -4,8 +4,8 @@
 
 #include <thread>
 
-#include "bridge/log.h"
 #include "state/base/failpoint.h"
+#include "state/base/log.h"
 
 namespace switchback {
 namespace {

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "bridge/log.h"
 #include "bridge/wanted_rows.h"
+#include "state/base/log.h"
 
 namespace switchback {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "bridge/log.h"
 #include "bridge/report_json.h"
+#include "state/base/log.h"
 
 namespace switchback {
 namespace {

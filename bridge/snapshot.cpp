@@ -5,10 +5,10 @@
 #include <chrono>
 #include <filesystem>
 
-#include "bridge/log.h"
 #include "replication/load.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
+#include "state/base/log.h"
 #include "watchers/sqlite/backup.h"
 
 namespace switchback {

@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "bridge/certificate.h"
-#include "bridge/log.h"
 #include "bridge/mapping_builder.h"
 #include "bridge/report_json.h"
 #include "bridge/watchdog.h"
 #include "replication/meta.h"
 #include "state/base/durable_file.h"
+#include "state/base/log.h"
 #include "state/base/sql_quote.h"
 
 namespace switchback {

@@ -3,13 +3,13 @@
 
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
-#include "bridge/log.h"
 #include "bridge/private_postgres.h"
 #include "bridge/sidecar.h"
 #include "bridge/signals.h"
 #include "bridge/site.h"
 #include "replication/install.h"
 #include "replication/schema_file.h"
+#include "state/base/log.h"
 
 namespace switchback {
 namespace {

@@ -1,4 +1,4 @@
-#include "bridge/log.h"
+#include "state/base/log.h"
 
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
