@@ -83,6 +83,14 @@ std::vector<std::optional<std::int64_t>> FileDiff::places_of(const std::vector<R
   return places;
 }
 
+// Whether other records claim all of its rows: then it is not deleted but in another place.
+bool FileDiff::moved_elsewhere(std::uint64_t record) const {
+  const auto rows = ledger_.rows(record);
+  return !rows.empty() && std::all_of(rows.begin(), rows.end(), [&](const RowMark& row) {
+    return !ledger_.rivals(row.table, row.key).empty();
+  });
+}
+
 // The record's rows are anybody's until they are taken again.
 void FileDiff::let_go(std::uint64_t record, Gone& gone) {
   for (const RowMark& row : ledger_.rows(record)) {
@@ -152,7 +160,10 @@ DiffOutcome FileDiff::take(KnownFile known, const FileBytes& file) {
   std::set<std::size_t> gone_records;
   for (std::size_t i = found.front; i < found.end(before.size()); ++i) gone_records.insert(i);
   for (const std::uint32_t was : found.was) gone_records.erase(was);
-  refuse_mass_delete(before.size(), gone_records.size(), known.path);
+  const auto moved = std::count_if(gone_records.begin(), gone_records.end(),
+                                   [&](std::size_t i) { return moved_elsewhere(before[i].id); });
+  refuse_mass_delete(before.size(), gone_records.size() - static_cast<std::size_t>(moved),
+                     known.path);
   const auto places = places_of(before, now, found);
 
   // Keyless rows and claims may end with this: their keys are told again.
@@ -189,7 +200,10 @@ DiffOutcome FileDiff::remove(const KnownFile& known) {
   outcome_ = {};
   const auto before = ledger_.records(known.id);
   if (lens_.collection().records.form != RecordsLayout::Form::kWhole) {
-    refuse_mass_delete(before.size(), before.size(), known.path);
+    const auto moved = std::count_if(before.begin(), before.end(), [&](const RecordEntry& entry) {
+      return moved_elsewhere(entry.id);
+    });
+    refuse_mass_delete(before.size(), before.size() - static_cast<std::size_t>(moved), known.path);
   }
   Gone gone;
   for (const RecordEntry& entry : before) {

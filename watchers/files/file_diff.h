@@ -45,6 +45,7 @@ class FileDiff {
 
   Match match(const std::vector<RecordEntry>& before, RecordInputs& now) const;
   static void refuse_mass_delete(std::size_t before, std::size_t gone, std::string_view path);
+  bool moved_elsewhere(std::uint64_t record) const;
   void let_go(std::uint64_t record, Gone& gone);
   std::vector<std::optional<std::int64_t>> places_of(const std::vector<RecordEntry>& before,
                                                      const RecordInputs& now,

@@ -15,6 +15,12 @@ namespace {
 using Node = Document::Node;
 using Sort = ValueSource::Sort;
 
+bool has_name_column(const TableSource& table) {
+  return std::any_of(table.columns.begin(), table.columns.end(), [](const ColumnSource& column) {
+    return !column.from.empty() && column.from[0].sort == Sort::kKey && column.from[0].up == 0;
+  });
+}
+
 }  // namespace
 
 RecordInput RecordState::input() const {
@@ -263,6 +269,9 @@ void RecordEditor::add_element(const NetChange& net, std::uint32_t parent) {
   target.made = &*value->made;
   if (container.sort() == JsonSort::kObject) target.name = &name;
   write_row(net, target);
+  if (target.name != nullptr && !has_name_column(source(net))) {
+    throw CannotWrite{"no column says its name in the map (\"$key\")"};
+  }
   if (target.name != nullptr && container.child(name) != nullptr) {
     throw CannotWrite{fmt::format("there is a member \"{}\" already", name)};
   }
@@ -276,9 +285,7 @@ EditedValue& RecordEditor::container_of(std::uint32_t parent, std::uint16_t leve
   if (container.sort() == JsonSort::kNull) {
     // A column that takes the element's name speaks of a map.
     const auto& columns = plan_.source(table).columns;
-    const bool named = std::any_of(columns.begin(), columns.end(), [](const ColumnSource& column) {
-      return !column.from.empty() && column.from[0].sort == Sort::kKey && column.from[0].up == 0;
-    });
+    const bool named = has_name_column(plan_.source(table));
     const auto& order = plan_.source(table).order;
     const bool by_place = std::any_of(order.begin(), order.end(), [&](std::uint16_t c) {
       return !columns[c].from.empty() && columns[c].from[0].sort == Sort::kKey;

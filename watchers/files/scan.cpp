@@ -109,6 +109,7 @@ std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
       }
     }
   }
+  // Last, when it is known whether their records turned up elsewhere.
   for (const auto& [place, file] : known) {
     if (!there.contains(place)) found.push_back({file, false});
   }
@@ -123,7 +124,9 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
   };
   try {
     ReadResult read = read_store_file(of.root, candidate.known.path);
-    KnownFile known = candidate.known;
+    // Anew: another file of this look may have made it doubtful.
+    KnownFile known =
+        ledger_.file(candidate.known.collection, candidate.known.path).value_or(candidate.known);
     FileDiff diff(*mapping_, lenses_[known.collection], ledger_, give);
     DiffOutcome outcome;
     switch (read.outcome) {

@@ -156,7 +156,7 @@ std::vector<std::string> shown_rows(const Mapping& mapping, const Chunk& chunk) 
   return out;
 }
 
-std::vector<std::string> LensText::rows(std::string_view record, const FileFacts& file) {
+RecordRows LensText::get(std::string_view record, const FileFacts& file, Chunk& chunk) {
   const Document document = Document::parse(record, {.where = "data.json"});
   RecordInput input;
   input.file = &file;
@@ -164,12 +164,30 @@ std::vector<std::string> LensText::rows(std::string_view record, const FileFacts
   input.in_map = in_map;
   input.name = name;
   input.place = place;
-  Chunk chunk;
   RecordRows got =
       lens_->get(input, memory.elements.empty() ? nullptr : &memory, identities, chunk);
-  memory = std::move(got.memory);
+  memory = got.memory;
+  return got;
+}
+
+std::vector<std::string> LensText::rows(std::string_view record, const FileFacts& file) {
+  Chunk chunk;
+  const RecordRows got = get(record, file, chunk);
   auto out = shown_rows(*mapping_, chunk);
   for (const auto& keyless : got.keyless) out.push_back("keyless: " + keyless.reason);
+  return out;
+}
+
+std::vector<LensText::Row> LensText::cells(std::string_view record, const FileFacts& file) {
+  Chunk chunk;
+  for (const auto& keyless : get(record, file, chunk).keyless) ADD_FAILURE() << keyless.reason;
+  std::vector<Row> out;
+  for (const Change& change : chunk.changes()) {
+    if (change.op == Op::kMisfit) ADD_FAILURE() << chunk.text(change.reason);
+    Row row{mapping_->table(change.table).table, {}};
+    for (const Cell& cell : chunk.row(change)) row.cells.push_back(shown_cell(chunk, cell));
+    out.push_back(std::move(row));
+  }
   return out;
 }
 

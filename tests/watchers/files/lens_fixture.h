@@ -46,10 +46,20 @@ class LensText {
 
   const Lens& lens() const { return *lens_; }
   const Mapping& mapping() const { return *mapping_; }
+  const std::shared_ptr<Mapping>& mapping_pointer() const { return mapping_; }
+  /// The lens has them too, so do not change what it looks at.
+  const std::shared_ptr<DocumentMap>& documents() const { return documents_; }
   TableId table(const std::string& name) const;
 
   /// One record's rows: "users(1, Ann)"; misfits and keyless rows with their reasons.
   std::vector<std::string> rows(std::string_view record, const FileFacts& file = {});
+  /// The same rows cell by cell; misfits and keyless rows fail the test.
+  struct Row {
+    std::string table;
+    std::vector<std::string> cells;
+    friend auto operator<=>(const Row&, const Row&) = default;
+  };
+  std::vector<Row> cells(std::string_view record, const FileFacts& file = {});
   /// Keeps what get() remembered.
   RecordMemory memory;
   CountedIdentities identities;
@@ -70,6 +80,7 @@ class LensText {
   std::int64_t place = 0;
 
  private:
+  RecordRows get(std::string_view record, const FileFacts& file, Chunk& chunk);
   void add_cells(const TableMap& map, const std::vector<std::string>& cells);
   std::vector<std::uint32_t> all_changes() const;
 
