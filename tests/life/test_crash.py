@@ -2,7 +2,8 @@
 the first one that is reached kills; the next sidecar has the others armed and so dies while it recovers, too. What
 comes first: the load, a log that is worth pruning, cutovers and what flows back, rollbacks and what flows forward, and
 the removal. Between them the independent checker compares. At the end every name of the registry has killed, or the
-test names the ones that did not: they guard nothing.
+test names the ones that did not: they guard nothing. The few that no such life reaches are shown to be hit by the
+tests of their folder.
 
 A simulated power loss ends the application too, as a real one would: before anything is forgotten, so that no write
 of it was acknowledged by a machine that had lost it.
@@ -12,6 +13,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -19,6 +21,8 @@ from life import PROGRAM, Life, wait_until  # noqa: E402
 
 # In rollback-journal mode a COMMIT is durable by itself.
 WAL_ONLY = ("sqlite.sink.sync.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_sync.")
+# What a life with a SQLite store does not reach, by the beginning of its name, and the test program that does.
+ELSEWHERE = {"files.": "watchers/files/watchers_files_tests"}
 PRUNED_FROM = 20_000  # entries of the log; PruneLimits in watchers/sqlite/log.h
 
 
@@ -189,7 +193,7 @@ class Crash(unittest.TestCase):
             self.assertEqual(life.traces(), [])
             deaths = {stage: len(points) for stage, points in mortal.killed.items()}
             print(f"{action}, {journal_mode}: {mortal.starts} starts, deaths {deaths}", flush=True)
-            beyond = WAL_ONLY if journal_mode == "delete" else ()
+            beyond = (*ELSEWHERE, *(WAL_ONLY if journal_mode == "delete" else ()))
             missed = [point for point in POINTS if point not in mortal.killers() and not point.startswith(beyond)]
             self.assertEqual(missed, [], "points that no sidecar died of")
 
@@ -204,6 +208,18 @@ class Crash(unittest.TestCase):
 
     def test_power_loss_in_rollback_journal_mode_every_stage_anew(self):
         self.play("power", "delete", every_stage_anew=True)
+
+    def test_what_no_life_reaches_is_reached_by_other_tests(self):
+        for beginning, program in ELSEWHERE.items():
+            with tempfile.TemporaryDirectory(prefix="switchback-failpoints-") as folder:
+                path = os.path.join(folder, "hit")
+                # Whether they pass is theirs to say.
+                subprocess.run([os.path.join(os.environ["SWITCHBACK_TESTS"], program)], check=False,
+                               stdout=subprocess.DEVNULL, env={**os.environ, "SWITCHBACK_FAILPOINT_LOG": path})
+                with open(path, encoding="utf-8") as log:
+                    hit = log.read().split()
+            missed = [point for point in POINTS if point.startswith(beginning) and point not in hit]
+            self.assertEqual(missed, [], f"points that {program} did not reach")
 
 
 if __name__ == "__main__":
