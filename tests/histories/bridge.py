@@ -58,8 +58,7 @@ class Bridge:
         admin.cursor().execute(f"CREATE DATABASE {self.database} STRATEGY FILE_COPY")
         admin.close()
         self.url = self.cluster.database_url(self.database)
-        self.pg = psycopg2.connect(self.url)
-        self.pg.autocommit = True
+        self.connect_postgres()
         with self.pg.cursor() as cursor:
             for line in self.script["postgres"]:
                 cursor.execute(line)
@@ -73,6 +72,12 @@ class Bridge:
                          f'[admin]\nlisten = "127.0.0.1:0"\n'
                          f'[store.app]\nsqlite = "store.db"\ntables = "*"\n{self.script["config"]}')
         return self
+
+    def connect_postgres(self):
+        """The application's connection; it does not wait for its own prepared transactions."""
+        self.pg = psycopg2.connect(self.url)
+        self.pg.autocommit = True
+        self.pg.cursor().execute("SET lock_timeout = '300ms'")
 
     def __exit__(self, kind, *_):
         if self.sidecar and self.sidecar.poll() is None:

@@ -77,6 +77,15 @@ class Maker:
             lines = self.new.large(self.rng.choice([300, 5000])) if self.rng.random() < 0.02 else self.new.transaction()
             self.steps.append(["postgres", lines])
 
+    def write_prepared(self):
+        """A transaction that is prepared before other writes and crashes, and ends after them."""
+        name = f"long{len(self.steps)}"
+        self.steps.append(["postgres", ["BEGIN", self.new.statement(), self.new.statement(), f"PREPARE TRANSACTION '{name}'"]])
+        self.write_new(self.rng.randint(1, 3))
+        if self.rng.random() < 0.5:
+            self.steps += [["kill"], ["start", {}]]
+        self.steps.append(["postgres", [self.rng.choice(["COMMIT", "COMMIT", "ROLLBACK"]) + f" PREPARED '{name}'"]])
+
     def write(self, count):
         """On whichever side is primary."""
         (self.write_old if self.side == "old" else self.write_new)(count)
@@ -87,6 +96,8 @@ class Maker:
         points = FORWARD if self.side == "old" else REVERSE
         for _ in range(rng.randint(1, 3)):
             self.write(rng.randint(3, 12))
+            if self.side == "postgres" and rng.random() < 0.15:
+                self.write_prepared()
             event = rng.random()
             if event < 0.15:
                 self.steps += [["kill"]]

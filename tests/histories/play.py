@@ -84,8 +84,6 @@ class Player(Bridge):
                 except psycopg2.Error as error:
                     if "switchback" in str(error) or error.pgcode in ("25006", "XX000"):
                         raise Failed("application", f"{line}: {error}") from error
-                    if error.pgcode == "23505" and "_pkey" in str(error) and " (id) VALUES" not in line:
-                        self.note_serial(line, error)
             cursor.execute("ROLLBACK")
 
     @staticmethod
@@ -93,12 +91,23 @@ class Player(Bridge):
         head, rows = line.split("\n", 1)
         return head, io.StringIO(rows)
 
-    def note_serial(self, line, error):
-        """A generated key that is taken already: the sequence did not follow."""
-        for table in self.script["tables"]:
-            if table.get("serial") and line.startswith(f"INSERT INTO {table['name']} (") \
-                    and "id" not in line[line.index("(") + 1:line.index(")")].split(", "):
-                raise Failed("sequence", f"{line}: {error}")
+    def flipped(self):
+        """What holds right after a flip."""
+        self.shadow.current = False
+        if self.primary == "postgres":
+            self.check_sequences()
+
+    def check_sequences(self):
+        """After a cutover a generated key is above every key there is."""
+        with self.pg.cursor() as cursor:
+            for table in self.script["tables"]:
+                if not table.get("serial"):
+                    continue
+                cursor.execute(f"SELECT nextval(pg_get_serial_sequence('{table['name']}', 'id')), "
+                               f"(SELECT max(id) FROM {table['name']})")
+                new, highest = cursor.fetchone()
+                if highest is not None and new <= highest:
+                    raise Failed("sequence", f"{table['name']}: the next generated key is {new}, and {highest} exists")
 
     def sync(self):
         """Compares until equal; differing although caught up, or never caught up, is a failure."""
@@ -129,8 +138,7 @@ class Player(Bridge):
         self.cluster.stop("immediate")
         self.cluster.start()
         self.pg.close()
-        self.pg = psycopg2.connect(self.url)
-        self.pg.autocommit = True
+        self.connect_postgres()
 
     def blocked_flip(self, to):
         """The command, while a transaction of the application holds on to the primary."""
@@ -224,13 +232,13 @@ class Player(Bridge):
             self.die(*rest)
         elif what == "flip":
             self.flip(*rest)
-            self.shadow.current = False
+            self.flipped()
         elif what == "flip_alone":
             self.end_sidecar(signal.SIGTERM)
             if self.primary != rest[0] and self.type(COMMANDS[rest[0]]).returncode == 0:
                 self.primary = rest[0]
             self.flip(*rest)
-            self.shadow.current = False
+            self.flipped()
         elif what == "pg_crash":
             self.crash_postgres()
         elif what == "sync":
