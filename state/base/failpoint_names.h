@@ -33,6 +33,12 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     // watchers/files
     "files.ledger.commit.before",
     "files.ledger.commit.after",
+    "files.stage.sync.before",
+    "files.stage.sync.after",
+    "files.replace.before",
+    "files.replace.after",
+    "files.folder_sync.before",
+    "files.folder_sync.after",
     // watchers/sqlite: install
     "sqlite.install.commit.before",
     "sqlite.install.commit.after",

@@ -25,6 +25,9 @@ struct FileStamp {
   friend bool operator==(const FileStamp&, const FileStamp&) = default;
 };
 
+/// How names of files begin that are being written and not in place yet.
+inline constexpr std::string_view kTemporaryPrefix = ".switchback~";
+
 struct FileBytes {
   std::string bytes;
   FileStamp stamp;

@@ -38,6 +38,13 @@ CREATE TABLE serial(collection INTEGER, level INTEGER, value INTEGER NOT NULL,
   PRIMARY KEY(collection, level)) WITHOUT ROWID;
 CREATE TABLE log(seq INTEGER PRIMARY KEY AUTOINCREMENT, nonce INTEGER NOT NULL DEFAULT (random()),
   tbl INTEGER NOT NULL, key BLOB NOT NULL);
+CREATE TABLE position(history INTEGER NOT NULL, value INTEGER NOT NULL, proof INTEGER NOT NULL);
+CREATE TABLE quarantine(tbl TEXT, key TEXT, reason TEXT, since TEXT, PRIMARY KEY(tbl, key))
+  WITHOUT ROWID;
+CREATE TABLE gate(grp TEXT PRIMARY KEY, door TEXT NOT NULL, epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE fence(path TEXT PRIMARY KEY, mode INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE intent(id INTEGER PRIMARY KEY, root TEXT NOT NULL, path TEXT NOT NULL, before BLOB,
+  any_before INTEGER NOT NULL, after BLOB);
 INSERT INTO meta VALUES ('history', abs(random())), ('format', 1);
 INSERT INTO log(tbl, key) VALUES (-1, x'');
 )";
@@ -354,6 +361,15 @@ std::optional<FilesLedger::Owner> FilesLedger::owner(TableId table, std::string_
   return owner;
 }
 
+std::vector<std::string> FilesLedger::keys(TableId table) const {
+  auto& row =
+      impl_->query("SELECT key FROM row WHERE tbl = ?", static_cast<std::int64_t>(index(table)));
+  std::vector<std::string> keys;
+  while (row.executeStep()) keys.push_back(bytes_of(row.getColumn(0)));
+  row.reset();
+  return keys;
+}
+
 std::vector<FilesLedger::Owner> FilesLedger::rivals(TableId table, std::string_view key) const {
   auto& row = impl_->query(
       "SELECT r.record, c.file FROM rival r JOIN record c ON c.id = r.record WHERE r.tbl = ? AND "
@@ -434,6 +450,10 @@ void FilesLedger::update_record(std::uint64_t id, const KnownRecord& record) {
       "UPDATE record SET mark = ?, own_key = ?, name = ?, place = ?, memory = ? WHERE id = ?",
       blob_of(record.mark.hash), static_cast<std::int64_t>(record.mark.own_key), record.name,
       record.place, std::string_view(record.memory.serialize()), twin(id));
+}
+
+void FilesLedger::move_record(std::uint64_t record, std::int64_t file) {
+  impl_->run("UPDATE record SET file = ? WHERE id = ?", file, twin(record));
 }
 
 void FilesLedger::remove_record(std::uint64_t record) {
@@ -530,6 +550,37 @@ void FilesLedger::raise_serial(std::uint16_t collection, std::uint16_t level,
       "INSERT INTO serial(collection, level, value) VALUES (?, ?, ?) ON CONFLICT(collection, "
       "level) DO UPDATE SET value = max(value, excluded.value)",
       static_cast<std::int64_t>(collection), static_cast<std::int64_t>(level), at_least);
+}
+
+// ---- the reverse flow
+
+Position FilesLedger::applied() const {
+  return position_in(impl_->query("SELECT history, value, proof FROM position"));
+}
+
+void FilesLedger::put_applied(const Position& position) {
+  impl_->run("DELETE FROM position");
+  impl_->run("INSERT INTO position VALUES (?, ?, ?)", twin(position.history), twin(position.value),
+             twin(position.proof));
+}
+
+void FilesLedger::put_quarantine(std::string_view table, std::string_view key,
+                                 std::string_view reason) {
+  impl_->run("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, datetime('now'))",
+             std::string(table), std::string(key), std::string(reason));
+}
+
+void FilesLedger::remove_quarantine(std::string_view table, std::string_view key) {
+  impl_->run("DELETE FROM quarantine WHERE tbl = ? AND key = ?", std::string(table),
+             std::string(key));
+}
+
+std::uint64_t FilesLedger::quarantined() const {
+  auto& row = impl_->query("SELECT count(*) FROM quarantine");
+  row.executeStep();
+  const std::uint64_t count = untwin(row.getColumn(0));
+  row.reset();
+  return count;
 }
 
 // ---- transactions

@@ -105,6 +105,7 @@ class FilesLedger final : public Identities {
     Hash128 row;
   };
   std::optional<Owner> owner(TableId table, std::string_view key) const;
+  std::vector<std::string> keys(TableId table) const;
   /// Other records that claim the same key.
   std::vector<Owner> rivals(TableId table, std::string_view key) const;
   /// What is known of rows of the table that have no key; empty if there are none.
@@ -118,6 +119,7 @@ class FilesLedger final : public Identities {
   void forget_file(std::int64_t file);  // its records must have been removed
   std::uint64_t add_record(std::int64_t file, const KnownRecord& record);
   void update_record(std::uint64_t id, const KnownRecord& record);
+  void move_record(std::uint64_t record, std::int64_t file);
   /// With its rows, claims and keyless rows.
   void remove_record(std::uint64_t record);
   void put_row(std::uint64_t record, const RowMark& row);
@@ -141,7 +143,15 @@ class FilesLedger final : public Identities {
   void raise_serial(std::uint16_t collection, std::uint16_t level, std::int64_t at_least);
   std::int64_t serial(std::uint16_t collection, std::uint16_t level) const;
 
-  /// For the tables that sink, gate and journal keep in the same file.
+  // ---- the reverse flow
+  /// What the sink has applied; {} if nothing.
+  Position applied() const;
+  void put_applied(const Position& position);
+  void put_quarantine(std::string_view table, std::string_view key, std::string_view reason);
+  void remove_quarantine(std::string_view table, std::string_view key);
+  std::uint64_t quarantined() const;
+
+  /// For the tables that gate and journal keep in the same file.
   SQLite::Database& database();
 
  private:

@@ -18,6 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::int64_t kTickNs = 20'000'000;
 
 bool takes(const Collection& collection, const std::string& path) {
+  if (path.substr(path.rfind('/') + 1).starts_with(kTemporaryPrefix)) return false;
   const auto match = [&](const FilePattern& pattern) {
     return match_path(pattern, path).has_value();
   };

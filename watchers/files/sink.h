@@ -1,11 +1,10 @@
-// Files as the target of the reverse flow. Changes are gathered by record (the ledger knows which
-// record a row lives in, the lens which one a new row belongs to), put through the lens, spliced
-// into their files and replaced through the journal with the position: all files of a batch or
-// none. Rewrites of one file are coalesced: a commit may become durable later, with the next
-// rewrite, and durable() says how far. One thread.
+// Files as the target of the reverse flow. A batch's changes are sorted by record (the ledger knows
+// which record a row lives in, the lens which one a new row belongs to), put through the lens,
+// spliced into their files and replaced through the journal with the position: all files of a batch
+// or none. Only the bytes of what changed change. While a large file is rewritten the next changes
+// gather in the source, so that rewrites keep up with any rate. One thread.
 #pragma once
 
-#include <chrono>
 #include <filesystem>
 #include <memory>
 
@@ -14,14 +13,8 @@
 
 namespace switchback {
 
-struct FilesSinkOptions {
-  std::filesystem::path ledger;
-  std::filesystem::path spool_folder;
-  std::chrono::milliseconds rewrite_every{200};
-};
-
 std::unique_ptr<ChangeSink> open_files_sink(std::shared_ptr<const Mapping> mapping,
                                             std::shared_ptr<const DocumentMap> documents,
-                                            FilesSinkOptions options);
+                                            std::filesystem::path ledger);
 
 }  // namespace switchback

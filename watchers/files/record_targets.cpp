@@ -1,0 +1,121 @@
+#include "watchers/files/record_targets.h"
+
+#include <algorithm>
+
+#include "state/model/copy_change.h"
+#include "watchers/files/row_key.h"
+
+namespace switchback {
+namespace {
+
+bool is_partial(const Chunk& chunk, const Change& change) {
+  const auto row = chunk.row(change);
+  return std::any_of(row.begin(), row.end(),
+                     [](const Cell& cell) { return cell.kind == Kind::kUnchanged; });
+}
+
+}  // namespace
+
+RecordTargets::RecordTargets(const Mapping& mapping, const DocumentMap& documents,
+                             const FileScan& scan, const FilesLedger& ledger)
+    : mapping_(mapping), scan_(scan), ledger_(ledger), collection_of_(mapping.tables.size()) {
+  for (std::uint16_t i = 0; i < documents.collections.size(); ++i) {
+    for (const TableSource& source : documents.collections[i].tables) {
+      collection_of_[index(source.table)] = i;
+    }
+  }
+}
+
+const Lens& RecordTargets::lens(TableId table) const {
+  return scan_.lens(collection_of_[index(table)]);
+}
+
+std::size_t RecordTargets::of_record(std::uint64_t record, std::int64_t file, TableId table) {
+  const auto [at, born] = by_record_.try_emplace(record, records_.size());
+  if (born) {
+    RecordChanges& made = records_.emplace_back();
+    made.collection = collection_of_[index(table)];
+    made.file = file;
+    made.record = record;
+  }
+  return at->second;
+}
+
+std::optional<std::size_t> RecordTargets::find(const Key& key) {
+  if (const auto born = born_.find(key); born != born_.end()) return born->second;
+  const auto owner = ledger_.owner(key.first, key.second);
+  if (!owner) return std::nullopt;
+  return of_record(owner->record, owner->file, key.first);
+}
+
+std::optional<std::size_t> RecordTargets::enclosing(const Chunk& chunk, const Change& change) {
+  const auto outer = lens(change.table).enclosing(change.table, chunk.row(change));
+  if (!outer) return std::nullopt;
+  return find({outer->table, row_bytes(chunk, outer->cells)});
+}
+
+void RecordTargets::take(std::size_t target, const Chunk& chunk, const Change& change) {
+  const std::uint16_t width = mapping_.table(change.table).key_width;
+  copy_change(chunk, change, width, records_[target].changes);
+  if (change.op == Op::kUpsert) {
+    born_[{change.table, key_bytes(chunk, change, width)}] = target;
+  }
+}
+
+void RecordTargets::add_truncate(TableId table) {
+  for (const std::string& key : ledger_.keys(table)) {
+    const auto target = find({table, key});
+    if (!target) continue;
+    add_cells(key, records_[*target].changes);
+    records_[*target].changes.end_delete(table);
+  }
+}
+
+void RecordTargets::add_change(const Chunk& chunk, const Change& change,
+                               std::vector<Reject>& rejects) {
+  const std::uint16_t width = mapping_.table(change.table).key_width;
+  const auto reject = [&](std::string reason) {
+    rejects.push_back(
+        {change.table, key_text(chunk, chunk.row(change).first(width)), std::move(reason), ""});
+  };
+  const bool renamed = change.old_key != Change::kNone;
+  const std::string key =
+      renamed ? row_bytes(chunk, chunk.old_key(change, width)) : key_bytes(chunk, change, width);
+  const auto home = find({change.table, key});
+  if (change.op == Op::kDelete) {
+    if (home) take(*home, chunk, change);
+    return;
+  }
+  if (change.op == Op::kMisfit) return reject(std::string(chunk.text(change.reason)));
+  const bool is_record = lens(change.table).is_record(change.table);
+  if (home && is_record) return take(*home, chunk, change);
+  const auto outer = is_record ? std::nullopt : enclosing(chunk, change);
+  if (home && (!outer || *outer == *home)) return take(*home, chunk, change);
+  if (is_partial(chunk, change)) {
+    return reject(home ? "it moves to another record, and only a part of it came"
+                       : "only a part of it came, and it is not here");
+  }
+  if (home) {  // it moves to another record
+    add_cells(key, records_[*home].changes);
+    records_[*home].changes.end_delete(change.table);
+  }
+  if (is_record) {
+    RecordChanges& born = records_.emplace_back();
+    born.collection = collection_of_[index(change.table)];
+    return take(records_.size() - 1, chunk, change);
+  }
+  if (!outer) return reject("no record encloses it: the row it refers to is not here");
+  take(*outer, chunk, change);
+}
+
+void RecordTargets::add(const Chunk& chunk, std::vector<Reject>& rejects) {
+  for (const Change& change : chunk.changes()) {
+    if (change.op == Op::kTruncate) {
+      add_truncate(change.table);
+    } else {
+      add_change(chunk, change, rejects);
+    }
+  }
+}
+
+}  // namespace switchback

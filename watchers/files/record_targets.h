@@ -1,0 +1,56 @@
+// Sorts the changes of a batch by the record each belongs to: the one its row lives in, the one
+// that encloses a new row, or a record of its own that is born. Part of the sink. One thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "state/model/chunk.h"
+#include "state/ports/change_sink.h"
+#include "watchers/files/ledger.h"
+#include "watchers/files/scan.h"
+
+namespace switchback {
+
+/// All changes of one record, in the batch's order.
+struct RecordChanges {
+  std::uint16_t collection = 0;
+  std::int64_t file = 0;     // 0: the record is born
+  std::uint64_t record = 0;  // likewise
+  Chunk changes;
+};
+
+class RecordTargets {
+ public:
+  /// All outlive the object.
+  RecordTargets(const Mapping& mapping, const DocumentMap& documents, const FileScan& scan,
+                const FilesLedger& ledger);
+
+  /// What finds no record is appended to `rejects`.
+  void add(const Chunk& chunk, std::vector<Reject>& rejects);
+  std::vector<RecordChanges>& records() { return records_; }
+
+ private:
+  using Key = std::pair<TableId, std::string>;
+
+  void add_change(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
+  void add_truncate(TableId table);
+  std::optional<std::size_t> find(const Key& key);
+  std::optional<std::size_t> enclosing(const Chunk& chunk, const Change& change);
+  std::size_t of_record(std::uint64_t record, std::int64_t file, TableId table);
+  void take(std::size_t target, const Chunk& chunk, const Change& change);
+  const Lens& lens(TableId table) const;
+
+  const Mapping& mapping_;
+  const FileScan& scan_;
+  const FilesLedger& ledger_;
+  std::vector<std::uint16_t> collection_of_;  // by TableId
+  std::vector<RecordChanges> records_;
+  std::map<std::uint64_t, std::size_t> by_record_;
+  std::map<Key, std::size_t> born_;  // rows that came with this batch
+};
+
+}  // namespace switchback
