@@ -54,6 +54,20 @@ TEST_F(Sink, ABatchMayBeRepeated) {
   EXPECT_EQ(sql("SELECT * FROM t ORDER BY id"), "1|one|a\n2|NULL|b\n5|five|e");
 }
 
+TEST_F(Sink, ColumnsThatTheOldSideDoesNotHaveStayPostgresOwn) {
+  make(kSimple);
+  table("t").columns[2].old_name.clear();
+  upsert("t", {"1", "one", std::nullopt});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT * FROM t"), "1|one|kept") << "a new row gets the default";
+  connection_->exec(
+      "BEGIN; SET LOCAL switchback.applying = 'on'; UPDATE t SET note = 'written here'; COMMIT");
+  upsert("t", {"1", "uno", std::nullopt});
+  rename("t", {"1"}, {"2", "due", std::nullopt});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT * FROM t"), "2|due|written here");
+}
+
 TEST_F(Sink, ABoundaryAloneMovesThePosition) {
   make(kSimple);
   EXPECT_THAT(commit(), IsEmpty());
