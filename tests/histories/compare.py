@@ -168,24 +168,23 @@ def _ident(name):
     return '"' + name.replace('"', '""') + '"'
 
 
-def read_old(connection, table, prefix=""):
-    """({key: row}, {raw key: reason}) of SQLite's table: rows by their meaning, and those that have none."""
+def read_old(connection, table):
+    """(rows by key, rows that have no meaning in PostgreSQL, every key there is) of SQLite's table."""
     columns = table["columns"]
     width = len(table["key"])
     connection.text_factory = decode
     names = ", ".join(_ident(name) for name, _ in columns)
-    rows, misfits = {}, []
-    for values in connection.execute(f"SELECT {names} FROM {prefix}{_ident(table['name'])}"):
+    rows, misfits, keys = {}, [], set()
+    for values in connection.execute(f"SELECT {names} FROM {_ident(table['name'])}"):
         try:
-            row = tuple(meaning(kind, value) for (_, kind), value in zip(columns, values))
-            if None in row[:width]:
-                raise Misfit("NULL in the key")
-            if row[:width] in rows:
-                raise Misfit("a second row with the same key")
-            rows[row[:width]] = row
+            key = tuple(meaning(kind, value) for (_, kind), value in zip(columns[:width], values))
+            if None in key or key in keys:
+                raise Misfit("no key, or a second row with the same")
+            keys.add(key)
+            rows[key] = key + tuple(meaning(kind, value) for (_, kind), value in zip(columns[width:], values[width:]))
         except Misfit:
             misfits.append(values)
-    return rows, misfits
+    return rows, misfits, keys
 
 
 def read_new(cursor, table):
@@ -213,51 +212,48 @@ def _of_postgres(kind, value):
     return meaning(kind, value) if kind in ("json", "jsonb", "stamp") else value
 
 
-def without_orphans(tables, rows, misfits):
-    """Takes rows out, in place, whose parent PostgreSQL does not have; returns how many."""
-    taken, changed = 0, True
-    while changed:
-        changed = False
-        for table in tables:
-            if table.get("orphans") == "leave":
-                continue
-            for link in table.get("references", ()):
-                at = [name for name, _ in table["columns"]].index(link["column"])
-                parents = {key[0] for key in rows[link["parent"]]}
-                lost = [key for key, row in rows[table["name"]].items() if row[at] is not None and row[at] not in parents]
-                for key in lost:
-                    misfits[table["name"]].append(rows[table["name"]].pop(key))
-                taken, changed = taken + len(lost), changed or bool(lost)
-    return taken
+def take_orphans(table, rows, keys, new):
+    """Takes out rows whose parent SQLite does not have; (those that PostgreSQL cannot have, those it may have). If
+    PostgreSQL still has the parent, because it could not be deleted there, then that is what is in quarantine. (A row
+    whose parent is there, but is no row that PostgreSQL can take, is as any other: an older image may be there.)"""
+    sure, held = [], []
+    if table.get("orphans") == "leave":
+        return sure, held
+    for link in table.get("references", ()):
+        at = [name for name, _ in table["columns"]].index(link["column"])
+        for key in [key for key, row in rows.items() if row[at] is not None and (row[at],) not in keys[link["parent"]]]:
+            if (rows[key][at],) in new[link["parent"]]:
+                held.append(key)
+            else:
+                sure.append(rows.pop(key))
+    return sure, held
 
 
 def differences(tables, sqlite, cursor, quarantined):
     """Lines of what differs; [] if every row is identical or, being a misfit, in quarantine.
 
-    `quarantined` is the number of entries. A misfit's stale row may still be in PostgreSQL, so a table with misfits is
-    compared but for as many keys as there are entries; without misfits the quarantine must be empty.
+    `quarantined` is the number of entries. A misfit's older image may still be in PostgreSQL, and what depends on it may
+    be held up, so with misfits as many keys may differ as there are entries. Without misfits the quarantine is empty.
     """
-    old, misfits, new = {}, {}, {}
+    old, new, keys, unfit, reasons, lines = {}, {}, {}, [], 0, []
     for table in tables:
-        old[table["name"]], misfits[table["name"]] = read_old(sqlite, table)
-        new[table["name"]] = read_new(cursor, table)
-    without_orphans(tables, old, misfits)
-    unfit = sum(len(rows) for rows in misfits.values())
-    lines = []
-    if unfit and quarantined < unfit:
-        lines.append(f"{unfit} rows have no counterpart, {quarantined} are in quarantine: {misfits}")
-    if quarantined and not unfit:
-        lines.append(f"{quarantined} rows are in quarantine, and every row of SQLite fits")
+        name = table["name"]
+        old[name], misfits, keys[name] = read_old(sqlite, table)
+        new[name] = read_new(cursor, table)
+        unfit += [(name, row) for row in misfits]
     for table in tables:
-        lines += _table(table, old[table["name"]], new[table["name"]], quarantined)
-    return lines
+        sure, held = take_orphans(table, old[table["name"]], keys, new)
+        unfit += [(table["name"], row) for row in sure]
+        reasons += len(held)
+        lines += _table(table, old[table["name"]], new[table["name"]])
+    reasons += len(unfit)
+    if not reasons:
+        return lines + ([f"{quarantined} rows are in quarantine, and every row of SQLite fits"] if quarantined else [])
+    if quarantined < len(unfit):
+        return lines + [f"{len(unfit)} rows have no counterpart, {quarantined} are in quarantine: {str(unfit)[:2000]}"]
+    return lines if len(lines) > quarantined else []
 
 
-def _table(table, old, new, excused):
-    lines = []
-    for key in sorted(set(old) | set(new), key=repr):
-        if old.get(key) == new.get(key):
-            continue
-        lines.append(f"{table['name']} {key}: SQLite {old.get(key, 'has no such row')}, "
-                     f"PostgreSQL {new.get(key, 'has no such row')}")
-    return lines if len(lines) > excused else []
+def _table(table, old, new):
+    return [f"{table['name']} {key}: SQLite {old.get(key, 'has no such row')}, PostgreSQL {new.get(key, 'has no such row')}"
+            for key in sorted(set(old) | set(new), key=repr) if old.get(key) != new.get(key)]
