@@ -6,6 +6,8 @@
 
 #include "replication/catalog.h"
 #include "replication/connection.h"
+#include "replication/load_objects.h"
+#include "replication/load_repair.h"
 #include "replication/meta.h"
 #include "replication/names.h"
 #include "state/base/sql_quote.h"
@@ -116,10 +118,41 @@ void check_database(Connection& sql, Findings& out) {
   }
 }
 
-void check_keys(const TableMap& map, const CatalogTable& table, Findings& out) {
+/// Its primary key is down while the table is loaded, and comes back as it was.
+bool key_comes_back(const std::vector<DroppedObject>& dropped, const Mapping& mapping,
+                    const TableMap& map, const std::vector<std::string>& key) {
+  return std::any_of(dropped.begin(), dropped.end(), [&](const DroppedObject& object) {
+    return find_quoted(mapping, object.table) == &map && object.columns == key;
+  });
+}
+
+// Rows are found and inserted by their key, which the server does for no deferrable one; and it
+// refuses updates of a published table that has no other key.
+void check_deferrable(Connection& sql, const TableMap& map, Findings& out) {
+  const Result found = sql.exec(
+      "SELECT conname FROM pg_constraint WHERE conrelid = $1::regclass AND contype = 'p' AND "
+      "condeferrable",
+      {quoted_name(map)});
+  if (found.rows() == 0) return;
+  std::string columns;
+  for (std::uint16_t i = 0; i < map.key_width; ++i) {
+    columns += (i == 0 ? "" : ", ") + quote_identifier(map.columns[i].name);
+  }
+  out.fail(plain_name(map) + ": its primary key is DEFERRABLE",
+           fmt::format("ALTER TABLE {0} DROP CONSTRAINT {1}, ADD CONSTRAINT {1} PRIMARY KEY ({2});",
+                       quoted_name(map), quote_identifier(found.string(0, 0)), columns));
+}
+
+void check_keys(Connection& sql, const Mapping& mapping, const std::vector<DroppedObject>& dropped,
+                const TableMap& map, const CatalogTable& table, Findings& out) {
   const std::string name = plain_name(map);
   std::vector<std::string> mapped;
   for (std::uint16_t i = 0; i < map.key_width; ++i) mapped.push_back(map.columns[i].name);
+  if (table.primary_key.empty() && key_comes_back(dropped, mapping, map, mapped)) {
+    out.ok(name + " is being loaded: its primary key comes back at the end");
+    return;
+  }
+  check_deferrable(sql, map, out);
   if (table.primary_key != mapped) {
     out.fail(fmt::format("{}: its primary key is ({}), mapped is ({})", name,
                          fmt::join(table.primary_key, ", "), fmt::join(mapped, ", ")),
@@ -159,6 +192,8 @@ void check_habits(const TableMap& map, const CatalogTable& table, Findings& out)
 
 void check_tables(Connection& sql, const Mapping& mapping, std::string_view store, Findings& out) {
   const auto catalog = read_catalog(sql);
+  const auto dropped =
+      has_meta(sql) ? dropped_objects(sql, mapping, store, true) : std::vector<DroppedObject>();
   for (const TableMap& map : mapping.tables) {
     if (map.only == Only::kOld || (map.flows() && map.store != store)) continue;
     const auto table = std::find_if(catalog.begin(), catalog.end(), [&](const CatalogTable& each) {
@@ -177,7 +212,7 @@ void check_tables(Connection& sql, const Mapping& mapping, std::string_view stor
               fmt::format("GRANT {} TO {};", quote_identifier(table->owner),
                           quote_identifier(sql.exec("SELECT current_user").string(0, 0))));
     if (!map.flows()) continue;
-    check_keys(map, *table, out);
+    check_keys(sql, mapping, dropped, map, *table, out);
     check_habits(map, *table, out);
   }
 }

@@ -21,6 +21,15 @@ using std::chrono::milliseconds;
 // How long open() may wait for locks when nothing is prepared: recovery, with nobody waiting.
 constexpr milliseconds kRecoveryPatience{30'000};
 
+// How long a new slot may wait for transactions to end: a flip that has locked nothing yet.
+constexpr const char* kSlotPatience = "SET lock_timeout = '10s'";
+
+constexpr const char* kOpenTransactions = R"(
+SELECT string_agg(who, ', ') FROM (
+  SELECT format('pid %s (%s)', pid, coalesce(nullif(application_name, ''), 'unnamed')) AS who
+    FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+  UNION ALL SELECT format('the prepared transaction %L', gid) FROM pg_prepared_xacts) open)";
+
 constexpr const char* kGateRow =
     "SELECT gate, epoch FROM switchback.group_state WHERE bridge = $1 AND grp = $2";
 
@@ -148,9 +157,20 @@ std::vector<Obstacle> PostgresGate::obstacles() {
 void PostgresGate::make_ready_to_open() {
   Connection replication = Connection::open(
       conninfo_, fmt::format("switchback {} slot", mapping_->bridge), ConnectionUse::kReplication);
-  make_slot_ready(connection(), replication, mapping_->bridge, store_,
-                  names_for(mapping_->bridge, store_).slot,
-                  store_is_open() ? Writers::kPossible : Writers::kFenced);
+  replication.exec(kSlotPatience);
+  try {
+    make_slot_ready(connection(), replication, mapping_->bridge, store_,
+                    names_for(mapping_->bridge, store_).slot,
+                    store_is_open() ? Writers::kPossible : Writers::kFenced);
+  } catch (const Error& error) {
+    if (error.detail().sqlstate != "55P03") throw;
+    const Result open = connection().exec(kOpenTransactions);
+    throw Error(ErrorKind::kBusy, Retry::kLater,
+                "a slot begins only when every open transaction of the cluster has ended; it was "
+                "waited for " +
+                    (open.is_null(0, 0) ? "one that has ended now" : open.string(0, 0)),
+                {.object = "PostgreSQL", .sqlstate = "55P03", .next = "end it, and try again"});
+  }
 }
 
 bool PostgresGate::lock(Deadline deadline) {

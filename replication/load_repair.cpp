@@ -105,6 +105,40 @@ bool repair_orphans(Connection& connection, const Mapping& mapping, std::string_
   return false;
 }
 
+/// The condition for rows that share their entry of a unique index on expressions or with a
+/// condition of its own, all but the first of each. What the index reads is asked of the server, by
+/// way of a twin on an empty table. Empty if the definition is not understood.
+std::string shared_entry(Connection& connection, const TableMap& map, const DroppedObject& object) {
+  const std::string on = " ON " + object.table + " USING ";
+  const std::size_t at = object.definition.find(on);
+  if (at == std::string::npos) return "";
+  std::string twin = object.definition.substr(at + on.size());
+  const std::size_t comment = twin.rfind("; COMMENT ON INDEX ");
+  if (comment != std::string::npos && twin.find(object.name, comment) != std::string::npos) {
+    twin.resize(comment);
+  }
+  connection.exec(
+      fmt::format("CREATE TEMP TABLE switchback_twin (LIKE {} INCLUDING GENERATED);"
+                  "CREATE INDEX ON pg_temp.switchback_twin USING {}",
+                  quoted_name(map), twin));
+  const Result terms = connection.exec(
+      "SELECT pg_get_indexdef(i.indexrelid, n, false), pg_get_expr(i.indpred, i.indrelid) "
+      "FROM pg_index i, generate_series(1, i.indnkeyatts) n "
+      "WHERE i.indrelid = 'pg_temp.switchback_twin'::regclass ORDER BY n");
+  std::string keys;
+  std::string condition = terms.is_null(0, 1) ? "true" : terms.string(0, 1);
+  const bool nulls_count = object.definition.find(" NULLS NOT DISTINCT") != std::string::npos;
+  for (int i = 0; i < terms.rows(); ++i) {
+    keys += fmt::format("{}({})", i == 0 ? "" : ", ", terms.text(i, 0));
+    if (!nulls_count) condition += fmt::format(" AND ({}) IS NOT NULL", terms.text(i, 0));
+  }
+  connection.exec("DROP TABLE pg_temp.switchback_twin");
+  return fmt::format(
+      "t.ctid IN (SELECT d.ctid FROM (SELECT ctid, row_number() OVER (PARTITION BY {} ORDER BY "
+      "ctid) AS n FROM ONLY {} WHERE {}) d WHERE d.n > 1)",
+      keys, quoted_name(map), condition);
+}
+
 }  // namespace
 
 const TableMap* find_quoted(const Mapping& mapping, const std::string& quoted) {
@@ -128,7 +162,13 @@ bool repair_for(Connection& connection, const Mapping& mapping, std::string_view
                      fmt::format("({}) IS FALSE", object.expression),
                      fmt::format("it breaks the check {}", object.name), state);
   }
-  if (state != "23505" || object.columns.empty()) return false;
+  if (state != "23505") return false;
+  const std::string reason =
+      fmt::format("another row has the same key in PostgreSQL ({})", object.name);
+  if (object.columns.empty()) {
+    const std::string shared = shared_entry(connection, *map, object);
+    return !shared.empty() && move_rows(connection, mapping, store, *map, shared, reason, state);
+  }
   // Of rows that share a key in PostgreSQL's eyes the first one stays, as it would have when they
   // had come one by one; of a primary key none does: which one is meant cannot be known.
   std::string same;
@@ -138,9 +178,7 @@ bool repair_for(Connection& connection, const Mapping& mapping, std::string_view
   const std::string condition =
       fmt::format("EXISTS (SELECT 1 FROM ONLY {} u WHERE {} u.ctid {} t.ctid)", quoted_name(*map),
                   same, object.sort == 'p' ? "<>" : "<");
-  return move_rows(connection, mapping, store, *map, condition,
-                   fmt::format("another row has the same key in PostgreSQL ({})", object.name),
-                   state);
+  return move_rows(connection, mapping, store, *map, condition, reason, state);
 }
 
 }  // namespace switchback

@@ -26,6 +26,19 @@ constexpr const char* kPrepared = R"(
 SELECT format('the prepared transaction %L of %s keeps its locks', gid, owner), gid
   FROM pg_prepared_xacts WHERE database = current_database() AND $1::text[] IS NOT NULL)";
 
+// A new slot begins only when every transaction has ended that writes anywhere in the cluster.
+constexpr const char* kWritersElsewhere = R"(
+SELECT format('a transaction of pid %s (%s) has been open for %s s in the database %s', pid,
+              coalesce(nullif(application_name, ''), 'unnamed'),
+              extract(epoch FROM clock_timestamp() - xact_start)::int, datname), pid::text
+  FROM pg_stat_activity
+ WHERE backend_xid IS NOT NULL AND xact_start < clock_timestamp() - interval '5 s'
+   AND datname <> current_database() AND $1::text[] IS NOT NULL)";
+
+constexpr const char* kPreparedElsewhere = R"(
+SELECT format('the prepared transaction %L of the database %s is open', gid, database), gid
+  FROM pg_prepared_xacts WHERE database <> current_database() AND $1::text[] IS NOT NULL)";
+
 constexpr const char* kIdleHolders = R"(
 SELECT format('pid %s (%s) is idle in a transaction and holds %s on %s', a.pid,
               coalesce(nullif(a.application_name, ''), 'unnamed'), min(l.mode),
@@ -61,12 +74,19 @@ constexpr Probe kProbes[] = {
     {kVacuums, "wait for it, or cancel it: SELECT pg_cancel_backend({});"},
 };
 
-void add_fences(std::vector<Obstacle>& found, Connection& connection, const Mapping& mapping,
-                const std::vector<TableId>& tables, const std::vector<FencedTable>& fences) {
+constexpr Probe kProbesOfASlot[] = {
+    {kWritersElsewhere, "wait for it, or end it there: SELECT pg_terminate_backend({});"},
+    {kPreparedElsewhere, "COMMIT PREPARED or ROLLBACK PREPARED '{}'; there"},
+};
+
+bool is_open(Connection& connection, const Mapping& mapping, const std::vector<TableId>& tables) {
   const Result row =
       connection.exec("SELECT gate FROM switchback.group_state WHERE bridge = $1 AND grp = $2",
                       {mapping.bridge, mapping.table(tables.front()).group});
-  const bool open = row.rows() > 0 && row.text(0, 0) == "open";
+  return row.rows() > 0 && row.text(0, 0) == "open";
+}
+
+void add_fences(std::vector<Obstacle>& found, bool open, const std::vector<FencedTable>& fences) {
   for (const FencedTable& fence : fences) {
     if (open ? fence.open() : fence.closed()) continue;
     found.push_back({fmt::format("the fence of {} is {}", fence.quoted(),
@@ -104,13 +124,18 @@ std::vector<Obstacle> find_obstacles(Connection& connection, const Mapping& mapp
   std::vector<std::string> leaves;
   for (const FencedTable& fence : fences) leaves.push_back(fence.quoted());
   const std::string array = text_array(leaves);
-  for (const Probe& probe : kProbes) {
+  const auto ask = [&](const Probe& probe) {
     const Result rows = connection.exec(probe.sql, {array});
     for (int i = 0; i < rows.rows(); ++i) {
       found.push_back({rows.string(i, 0), fmt::format(fmt::runtime(probe.cure), rows.text(i, 1))});
     }
+  };
+  for (const Probe& probe : kProbes) ask(probe);
+  const bool open = is_open(connection, mapping, tables);
+  if (!open) {
+    for (const Probe& probe : kProbesOfASlot) ask(probe);
   }
-  add_fences(found, connection, mapping, tables, fences);
+  add_fences(found, open, fences);
   add_publication(found, connection, mapping, store, tables);
   return found;
 }

@@ -6,6 +6,8 @@
 #include <gtest/gtest.h>
 
 #include "replication/connection.h"
+#include "replication/install.h"
+#include "replication/load_objects.h"
 #include "replication/postgres_endpoint.h"
 #include "tests/support/postgres_cluster.h"
 #include "tests/support/test_mapping.h"
@@ -57,6 +59,23 @@ TEST_F(CheckTest, AMissingTableIsYetToBeMadeAndAMissingKeyIsNamed) {
   // The mapping has it, so the schema file makes it: `run` does, before anything else.
   EXPECT_THAT(found, ::testing::Not(::testing::HasSubstr("public.child")));
   EXPECT_THAT(found, ::testing::HasSubstr("ADD PRIMARY KEY (id)"));
+}
+
+TEST_F(CheckTest, AKeyThatIsDownForTheLoadIsNotMissing) {
+  const auto mapping = test_mapping();
+  install_postgres(sql_, *mapping, "app");
+  sql_.exec("BEGIN");
+  for (const auto& table : mapping->tables) drop_for_load(sql_, *mapping, "app", table);
+  sql_.exec("COMMIT");
+  EXPECT_EQ(failures(check_postgres(conninfo_, *mapping, "app")), "");
+  remove_postgres(sql_, *mapping, "app");
+}
+
+TEST_F(CheckTest, ADeferrableKeyIsNamedWithItsCure) {
+  sql_.exec("ALTER TABLE public.child DROP CONSTRAINT child_pkey, ADD PRIMARY KEY (id) DEFERRABLE");
+  EXPECT_EQ(failures(check_postgres(conninfo_, *test_mapping(), "app")),
+            "public.child: its primary key is DEFERRABLE => ALTER TABLE \"public\".\"child\" DROP "
+            "CONSTRAINT \"child_pkey\", ADD CONSTRAINT \"child_pkey\" PRIMARY KEY (\"id\");\n");
 }
 
 TEST_F(CheckTest, TheRightsOfGrantsSqlAreEnoughForAWholeLife) {

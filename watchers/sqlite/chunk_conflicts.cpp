@@ -133,37 +133,55 @@ std::optional<std::string> ChunkWriter::try_waiting(const Change& change,
 
 /// Leaves in waiting_ what cannot be applied.
 void ChunkWriter::settle_waiting(std::vector<Reject>& rejects) {
-  if (waiting_.empty()) return;
-  waiting_.try_again([&](const Change& change) { return try_waiting(change, rejects); });
-  std::set<std::uint32_t> hopeless;
-  for (int round = 0; round < kMostRounds && hopeless.size() < waiting_.list().size(); ++round) {
-    if (break_circles(rejects, hopeless)) return;
-  }
+  do {
+    waiting_.try_again([&](const Change& change) { return try_waiting(change, rejects); });
+  } while (!waiting_.empty() && break_circles(rejects));
 }
 
-/// Lets all that wait, but for the hopeless, let go of their old values, and tries again. True if
-/// that brought all of them in; else nothing has changed but that more are hopeless.
-bool ChunkWriter::break_circles(std::vector<Reject>& rejects, std::set<std::uint32_t>& hopeless) {
+/// True if at least one circle closed. First each row's next change alone is looked at, since what
+/// comes after it may close another circle; rows that move to each other's keys have to be taken
+/// with all that waits.
+bool ChunkWriter::break_circles(std::vector<Reject>& rejects) {
+  for (const auto& waiting : {waiting_.first_of_rows(), waiting_.all()}) {
+    std::set<std::uint32_t> hopeless;
+    for (int round = 0; round < kMostRounds; ++round) {
+      std::set<std::uint32_t> candidates = waiting;
+      for (const std::uint32_t change : hopeless) candidates.erase(change);
+      if (candidates.empty()) break;
+      if (exchange(candidates, rejects, hopeless)) return true;
+    }
+  }
+  return false;
+}
+
+/// Lets the rows of these changes let go of their old values, and tries the changes again. True if
+/// all of them are in; else nothing has changed but that more are hopeless.
+bool ChunkWriter::exchange(const std::set<std::uint32_t>& candidates, std::vector<Reject>& rejects,
+                           std::set<std::uint32_t>& hopeless) {
   Memory before = remember(rejects);
   database_.exec(in_words("SAVEPOINT", kCircle));
   in_circle_ = true;
   bool parked = false;
   for (const auto& one : before.waiting) {
     const Change& change = waiting_.change(one);
-    if (hopeless.contains(one.change) || change.op != Op::kUpsert) continue;
+    if (!candidates.contains(one.change) || change.op != Op::kUpsert) continue;
     const bool renamed = change.old_key != Change::kNone;
     const ParkedRow* elsewhere = renamed ? displaced(one.rows.back()) : nullptr;
     parked = writer(change.table).park(waiting_.chunk(), change, elsewhere) || parked;
   }
   if (parked) {
-    waiting_.try_again([&](const Change& change) { return try_waiting(change, rejects); });
+    waiting_.try_again([&](const Change& change) -> std::optional<std::string> {
+      const auto number = &change - waiting_.chunk().changes().data();
+      if (!candidates.contains(static_cast<std::uint32_t>(number))) return "its turn comes later";
+      return try_waiting(change, rejects);
+    });
   }
   in_circle_ = false;
   std::set<std::uint32_t> failed;
-  for (const auto& one : waiting_.list()) failed.insert(one.change);
-  const bool only_hopeless =
-      std::includes(hopeless.begin(), hopeless.end(), failed.begin(), failed.end());
-  if (parked && only_hopeless && rejects.size() <= before.rejects.size()) {
+  for (const auto& one : waiting_.list()) {
+    if (candidates.contains(one.change)) failed.insert(one.change);
+  }
+  if (parked && failed.empty() && rejects.size() <= before.rejects.size()) {
     database_.exec(in_words("RELEASE", kCircle));
     return true;
   }
@@ -171,7 +189,7 @@ bool ChunkWriter::break_circles(std::vector<Reject>& rejects, std::set<std::uint
     const bool refused = std::any_of(one.rows.begin(), one.rows.end(), [&](const RowName& row) {
       return rejected_.contains(row) && !before.rejected.contains(row);
     });
-    if (refused || !parked) failed.insert(one.change);
+    if (refused || (!parked && candidates.contains(one.change))) failed.insert(one.change);
   }
   hopeless.insert(failed.begin(), failed.end());
   go_back_to(kCircle, std::move(before), rejects);

@@ -73,7 +73,9 @@ class ChunkWriter {
   void replay(std::vector<Reject>& rejects);
 
   void settle_waiting(std::vector<Reject>& rejects);
-  bool break_circles(std::vector<Reject>& rejects, std::set<std::uint32_t>& hopeless);
+  bool break_circles(std::vector<Reject>& rejects);
+  bool exchange(const std::set<std::uint32_t>& candidates, std::vector<Reject>& rejects,
+                std::set<std::uint32_t>& hopeless);
   void reject_waiting(std::vector<Reject>& rejects);
   void is_done(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
   void end_quarantine(const RowName& row, std::vector<Reject>& rejects);

@@ -12,6 +12,20 @@ bool WaitingChanges::any_of(const std::vector<RowName>& rows) const {
                      [&](const RowName& row) { return lines_.contains(row); });
 }
 
+std::set<std::uint32_t> WaitingChanges::first_of_rows() const {
+  std::set<std::uint32_t> first;
+  for (std::size_t at = 0; at < list_.size(); ++at) {
+    if (is_first(at)) first.insert(list_[at].change);
+  }
+  return first;
+}
+
+std::set<std::uint32_t> WaitingChanges::all() const {
+  std::set<std::uint32_t> changes;
+  for (const One& one : list_) changes.insert(one.change);
+  return changes;
+}
+
 void WaitingChanges::add(const Chunk& chunk, const Change& change, std::uint16_t key_width,
                          std::vector<RowName> rows, std::string reason) {
   copy_change(chunk, change, key_width, kept_);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,6 +36,10 @@ class WaitingChanges {
   std::size_t bytes() const { return kept_.bytes(); }
   /// Whether a change of one of these rows waits, so that a later one must wait too.
   bool any_of(const std::vector<RowName>& rows) const;
+
+  /// The changes (as One::change) that no earlier one of their rows stands before.
+  std::set<std::uint32_t> first_of_rows() const;
+  std::set<std::uint32_t> all() const;
 
   void add(const Chunk& chunk, const Change& change, std::uint16_t key_width,
            std::vector<RowName> rows, std::string reason);

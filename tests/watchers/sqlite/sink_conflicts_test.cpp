@@ -171,6 +171,17 @@ TEST_P(Trap04_UniqueSwaps, ACircleClosesBesideOneThatCannot) {
   EXPECT_NE(rejects[0].reason.find("UNIQUE"), std::string::npos) << rejects[0].reason;
 }
 
+TEST_P(Trap04_UniqueSwaps, CircleAfterCircleOfTheSameRows) {
+  ChunkHand hand;  // of two transactions that share a batch
+  hand.upsert(kPerson, person(1, "b"))
+      .upsert(kPerson, person(2, "a"))
+      .upsert(kPerson, person(1, "a"))
+      .upsert(kPerson, person(3, "b"))
+      .upsert(kPerson, person(2, "c"));
+  EXPECT_TRUE(apply_batch(*sink_, hand.end(1)).empty());
+  EXPECT_EQ(people(), "1aA 2cB 3bC");
+}
+
 TEST_P(Trap04_UniqueSwaps, AnyKindOfUniqueIndex) {
   target_.application()->exec(
       "DROP INDEX IF EXISTS none; CREATE UNIQUE INDEX lower ON person(lower(at));"

@@ -226,7 +226,9 @@ TEST_P(SqliteSinkTest, KilledAnywhereRowsAndPositionAgree) {
     ::kill(child, SIGKILL);
     ::waitpid(child, nullptr, 0);
     const auto position = target_.sink()->applied().value;
-    EXPECT_EQ(target_.ask("SELECT name FROM person WHERE id = 1"), std::to_string(position));
+    // On a slow machine the first one may be killed before it has done anything.
+    EXPECT_EQ(target_.ask("SELECT name FROM person WHERE id = 1"),
+              position == 0 ? "" : std::to_string(position));
     EXPECT_EQ(target_.ask("SELECT count(*) FROM person WHERE id > 10"), std::to_string(position));
   }
 }
