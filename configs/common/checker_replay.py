@@ -1,8 +1,9 @@
 """What the application's journals say must, and what may, be in the stores.
 
 Units are replayed in the order in which they were begun. An acknowledged write leaves one possible value; a write
-without a known outcome adds one. What a foreign key's action does (a write that has "by") counts like any write. Columns are followed one by one, which is enough: a unit whose fate is unknown is
-rare and its key is left alone by the application afterwards.
+without a known outcome adds one. What a foreign key's action does (a write that has "by") counts like any write.
+Columns are followed one by one, which is enough: a unit whose fate is unknown is rare and its key is left alone by
+the application afterwards.
 """
 import json
 import sys
