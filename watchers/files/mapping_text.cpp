@@ -223,24 +223,32 @@ RecordsLayout parse_records(std::string_view text) {
   return layout;
 }
 
-std::uint16_t add_level(Collection& collection, std::string_view path) {
-  if (collection.levels.empty()) collection.levels.push_back({});
-  const auto steps = parse_pointer(path);
-  if (!steps) {
-    refuse(fmt::format("expected a path such as \"/object\" or \"/list/*\", found \"{}\"", path));
-  }
-  std::uint16_t level = 0;
-  MemberPath pending;
-  for (const std::string& step : *steps) {
-    if (step != "*") {
-      pending.push_back(step);
-      continue;
+std::vector<std::uint16_t> make_levels(Collection& collection,
+                                       const std::vector<std::string>& paths) {
+  collection.levels.assign(1, {});
+  std::vector<MemberPath> all;
+  for (const std::string& text : paths) {
+    const auto steps = parse_pointer(text);
+    if (!steps) {
+      refuse(fmt::format("expected a path such as \"/object\" or \"/list/*\", found \"{}\"", text));
     }
-    level = find_or_add(collection, level, pending, true);
-    pending.clear();
+    all.push_back(*steps);
   }
-  if (!pending.empty()) level = find_or_add(collection, level, pending, false);
-  return level;
+  std::vector<std::uint16_t> out;
+  for (const MemberPath& steps : all) {
+    std::uint16_t level = 0;
+    MemberPath pending, so_far;
+    for (const std::string& step : steps) {
+      so_far.push_back(step);
+      const bool each = step == "*";
+      if (!each) pending.push_back(step);
+      if (!each && std::find(all.begin(), all.end(), so_far) == all.end()) continue;
+      level = find_or_add(collection, level, pending, each);
+      pending.clear();
+    }
+    out.push_back(level);
+  }
+  return out;
 }
 
 void link_collection(const Mapping& mapping, Collection& collection) {

@@ -4,7 +4,10 @@
 // that says what was expected. Pure.
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "state/model/document_map.h"
 
@@ -16,9 +19,11 @@ ValueSource parse_source(std::string_view text);
 /// "/*", "", "/p/*", "lines", "file".
 RecordsLayout parse_records(std::string_view text);
 
-/// The level that a table's path means, made (with those around it) if it is new: "", "/object",
-/// "/list/*", "/a/*/b/*".
-std::uint16_t add_level(Collection& collection, std::string_view path);
+/// The levels that the paths of a collection's tables mean ("", "/object", "/list/*", "/a/*/b/*"),
+/// made in `collection`; for each path its level. Each "*" is a level, and so is each place that
+/// has a table: what encloses a row is the nearest of either.
+std::vector<std::uint16_t> make_levels(Collection& collection,
+                                       const std::vector<std::string>& paths);
 
 /// Completes a collection whose tables and levels stand: orders the tables, finds for each '^' the
 /// enclosing row that has the value, gives lists with a place that order. Throws if a source

@@ -39,7 +39,8 @@ RecordEditor::RecordEditor(const LensPlan& plan, const Chunk& chunk, const TextS
                            RecordState& state)
     : plan_(plan),
       chunk_(chunk),
-      style_(state.document && !state.born ? style.refined_by(state.document->text()) : style),
+      style_(state.document && !state.born ? style.refined_by(state.document->text(), state.indent)
+                                           : style),
       state_(state),
       input_(state.input()),
       values_(plan, input_, elements_) {

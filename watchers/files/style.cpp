@@ -19,7 +19,8 @@ bool is_blank(char c) {
 /// Reads a text for how it is written. Works on text that is cut off anywhere.
 class Observer {
  public:
-  Observer(std::string_view text, TextStyle& style) : text_(text), style_(style) {}
+  Observer(std::string_view text, std::string_view indent, TextStyle& style)
+      : text_(text), first_indent_(indent), style_(style) {}
 
   void look() {
     while (at_ < text_.size()) {
@@ -77,9 +78,7 @@ class Observer {
     if (!lines_seen_) style_.lines = child_line.has_value();
     lines_seen_ = true;
     if (!child_line || unit_seen_) return;
-    std::size_t own = line_;
-    while (own < text_.size() && (text_[own] == ' ' || text_[own] == '\t')) ++own;
-    const std::string_view outer = text_.substr(line_, own - line_);
+    const std::string_view outer = line_ == 0 ? first_indent_ : blanks_at(line_);
     const std::string_view inner = text_.substr(*child_line, next - *child_line);
     if (inner.size() > outer.size() && inner.starts_with(outer)) {
       style_.unit = inner.substr(outer.size());
@@ -88,6 +87,11 @@ class Observer {
       style_.unit.clear();
       unit_seen_ = true;
     }
+  }
+
+  std::string_view blanks_at(std::size_t begin) const {
+    const std::size_t end = std::min(text_.find_first_not_of(" \t", begin), text_.size());
+    return text_.substr(begin, end - begin);
   }
 
   /// What stands between two values of one line.
@@ -102,7 +106,7 @@ class Observer {
     seen = true;
   }
 
-  std::string_view text_;
+  std::string_view text_, first_indent_;
   TextStyle& style_;
   std::size_t at_ = 0, line_ = 0;
   bool lines_seen_ = false, unit_seen_ = false, comma_seen_ = false, colon_seen_ = false,
@@ -181,9 +185,9 @@ TextStyle TextStyle::of(std::string_view text, bool assume_ascii) {
   return style.refined_by(text);
 }
 
-TextStyle TextStyle::refined_by(std::string_view text) const {
+TextStyle TextStyle::refined_by(std::string_view text, std::string_view indent) const {
   TextStyle style = *this;
-  Observer(text.substr(0, kEnough), style).look();
+  Observer(text.substr(0, kEnough), indent, style).look();
   return style;
 }
 

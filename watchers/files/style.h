@@ -24,7 +24,8 @@ struct TextStyle {
   /// style of JSON.stringify(x, null, 2).
   static TextStyle of(std::string_view text, bool assume_ascii);
   /// This style, but for what `text` shows: a record may be written otherwise than its file.
-  TextStyle refined_by(std::string_view text) const;
+  /// `indent` is that of the line in its file on which it begins.
+  TextStyle refined_by(std::string_view text, std::string_view indent = {}) const;
 
   /// `utf8` (valid; lone surrogates as three bytes) as a string token with quotes.
   std::string quote(std::string_view utf8) const;

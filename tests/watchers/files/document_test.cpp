@@ -5,6 +5,7 @@
 #include "state/base/error.h"
 #include "tests/watchers/files/lens_fixture.h"
 #include "watchers/files/document.h"
+#include "watchers/files/mapping_text.h"
 
 namespace switchback {
 namespace {
@@ -127,18 +128,18 @@ TEST(Trap06, NumbersOfAnySizeStayExact) {
 TEST(Layout, DividesEveryForm) {
   const std::string lowdb =
       R"({"meta": {"x": "]}"}, "users": [{"a": "\"]"}, 5], "posts": {"k\u0031": {}, "k2": 1}})";
-  const auto users = divide(lowdb, {.path = {"users"}}, "x");
+  const auto users = divide(lowdb, parse_records("/users/*"), "x");
   ASSERT_EQ(users.records.size(), 2u);
   EXPECT_EQ(users.bytes(lowdb, 0), R"({"a": "\"]"})");
   EXPECT_EQ(users.bytes(lowdb, 1), "5");
-  const auto posts = divide(lowdb, {.path = {"posts"}}, "x");
+  const auto posts = divide(lowdb, parse_records("/posts/*"), "x");
   EXPECT_EQ(posts.frame, FileRecords::Frame::kMap);
   EXPECT_EQ(posts.name(lowdb, 0), "k1");
-  EXPECT_EQ(divide(lowdb, {.path = {"none"}}, "x").frame, FileRecords::Frame::kMissing);
-  EXPECT_EQ(parse_record(lowdb, posts, 1, {.path = {"posts"}}, "f").place(Document::kRoot),
-            "f:1:79 /posts/k2");
+  EXPECT_EQ(divide(lowdb, parse_records("/none/*"), "x").frame, FileRecords::Frame::kMissing);
+  EXPECT_EQ(parse_record(lowdb, posts, 1, parse_records("/posts/*"), "f").place(Document::kRoot),
+            "f:1:82 /posts/k2");
   const std::string lines = "{\"a\":1}\r\n\n  {\"a\":2} \n{\"a\":3";
-  const auto parts = divide(lines, {.form = RecordsLayout::Form::kLines}, "x");
+  const auto parts = divide(lines, parse_records("lines"), "x");
   ASSERT_EQ(parts.records.size(), 3u);
   EXPECT_EQ(parts.bytes(lines, 1), "{\"a\":2}");
   EXPECT_TRUE(parts.unfinished_line);
@@ -149,8 +150,8 @@ TEST(Layout, RefusesWhatIsNoWholeFile) {
        {"", "  ", "5", "[1,", "[1}", "{\"a\":1,\"a\":2}", "[1] x", "{\"a\":}", "[,]"}) {
     EXPECT_THROW(divide(text, {}, "x"), Error) << text;
   }
-  EXPECT_THROW(divide("{\"p\": \"scalar\"}", {.path = {"p"}}, "x"), Error);
-  EXPECT_THROW(divide(" \n", {.form = RecordsLayout::Form::kWhole}, "x"), Error);
+  EXPECT_THROW(divide("{\"p\": \"scalar\"}", parse_records("/p/*"), "x"), Error);
+  EXPECT_THROW(divide(" \n", parse_records(""), "x"), Error);
 }
 
 }  // namespace

@@ -109,6 +109,9 @@ LensText::LensText(const CollectionText& collection, const std::vector<TableText
   out.records = parse_records(collection.records);
   out.born = collection.born;
   out.ascii = collection.ascii;
+  std::vector<std::string> paths;
+  for (const TableText& text : tables) paths.push_back(text.path);
+  const auto levels = make_levels(out, paths);
   for (const TableText& text : tables) {
     TableMap map;
     map.id = TableId{static_cast<std::uint16_t>(mapping_->tables.size())};
@@ -119,7 +122,7 @@ LensText::LensText(const CollectionText& collection, const std::vector<TableText
     map.rank = static_cast<std::uint16_t>(mapping_->tables.size());
     TableSource table;
     table.table = map.id;
-    table.level = add_level(out, text.path);
+    table.level = levels[mapping_->tables.size()];
     table.at_start = text.at_start;
     for (const auto& column : text.columns) add_column(column, map, table);
     for (std::size_t c = 0; c < map.columns.size(); ++c) {

@@ -91,7 +91,11 @@ class Generator {
       for (int i = below(30); i > 0; --i) digits += static_cast<char>('0' + below(10));
       return chance(50) ? digits : digits + "." + std::to_string(below(1000) * 10 + below(9) + 1);
     }
-    if (type == "jsonb") return json(2);
+    if (type == "jsonb") {
+      // A document has one null; it is SQL's.
+      const std::string out = json(2);
+      return out == "null" ? "{}" : out;
+    }
     return text();
   }
 
@@ -208,7 +212,7 @@ class Generator {
                          : column.type == "text" && !chance(15)
                              ? quoted(value("text"))
                              : value(column.type == "text" ? "int" : column.type);
-      if (column.type == "numeric" && chance(20)) text = quoted(text);
+      if (column.type == "numeric" && text != "null" && chance(20)) text = quoted(text);
       const std::string name = column.member.substr(column.member.rfind('/') + 1);
       (column.member.starts_with("/o/") ? inner : members).push_back(quoted(name) + ":" + text);
     }
