@@ -8,6 +8,7 @@
 #include <charconv>
 #include <set>
 
+#include "bridge/config_documents.h"
 #include "bridge/config_reader.h"
 #include "bridge/conninfo.h"
 #include "state/base/durable_file.h"
@@ -17,19 +18,6 @@ namespace switchback {
 namespace {
 
 constexpr auto kLongestPause = std::chrono::seconds(60);
-
-/// Names become parts of SQL object names, of lines and of file names.
-void check_name(const ConfigReader& reader, std::string_view key, const std::string& name) {
-  const bool fits =
-      !name.empty() && name.size() <= 40 && std::all_of(name.begin(), name.end(), [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               c == '_' || c == '-';
-      });
-  if (!fits) {
-    reader.fail(
-        key, fmt::format("expected up to 40 letters, digits, \"_\" and \"-\", found \"{}\"", name));
-  }
-}
 
 std::filesystem::path resolve(const Config& config, const std::filesystem::path& path) {
   return (config.file.parent_path() / path).lexically_normal();
@@ -113,8 +101,9 @@ void read_postgres(const ConfigReader& root, const Environment& environment, Con
 
 void read_stores(const ConfigReader& root, Config& config) {
   const auto stores = root.sub("store");
+  if (!stores && !config.collections.empty()) return;
   if (!stores) {
-    root.fail("", "no [store.NAME] says what to move",
+    root.fail("", "no [store.NAME] and no [collection.NAME] says what to move",
               "add [store.app] with sqlite = \"PATH\" and tables = \"*\"");
   }
   for (const auto& [name, store] : stores->subs()) {
@@ -157,7 +146,7 @@ void check_source(const ConfigReader& reader, std::string_view key, const std::s
   static constexpr std::string_view kFileMarks = "/^$=";
   if (kFileMarks.find(source.front()) == kFileMarks.npos) return;
   reader.fail(key, fmt::format("expected the name of a SQLite column, found \"{}\"", source),
-              "sources with /, ^, $ and = come with a later version");
+              "sources with /, ^, $ and = are for tables that take from a [collection.NAME]");
 }
 
 ColumnConfig read_column(const ConfigReader& columns, const std::string& name) {
@@ -174,10 +163,7 @@ ColumnConfig read_column(const ConfigReader& columns, const std::string& name) {
     out.from = *from;
     check_source(column, "from", out.from);
   }
-  if (const auto words = column.strings("spelling")) {
-    if (words->empty()) column.fail("spelling", "expected at least one spelling, found []");
-    for (const auto& word : *words) out.spellings.push_back(parse_spelling(column, word));
-  }
+  out.spellings = read_spellings(column);
   return out;
 }
 
@@ -189,12 +175,22 @@ void read_from(const ConfigReader& table, const Config& config, TableConfig& out
     return;
   }
   if (!from) {
+    if (config.stores.empty()) {
+      table.fail("", "from = \"COLLECTION:/path\" is missing",
+                 "say where its rows are: from = \"COLLECTION\" for whole records");
+    }
     if (config.stores.size() != 1) {
       table.fail("", "from = \"STORE.TABLE\" is missing: there is more than one store");
     }
     out.store = config.stores.front().name;
     out.old_table = out.table;
     return;
+  }
+  if (from->find(':') != from->npos || config.stores.empty()) {
+    std::vector<std::string> known;
+    for (const auto& there : config.collections) known.push_back(there.collection.name);
+    table.fail("from", fmt::format("there is no [collection.{}]", from->substr(0, from->find(':'))),
+               known.empty() ? "" : fmt::format("known collections: {}", fmt::join(known, ", ")));
   }
   const auto dot = from->find('.');
   if (dot == from->npos || dot == 0 || dot + 1 == from->size()) {
@@ -211,7 +207,13 @@ void read_from(const ConfigReader& table, const Config& config, TableConfig& out
 }
 
 TableConfig read_table(const ConfigReader& table, const std::string& name, const Config& config) {
-  table.allow({"from", "only", "group", "orphans", "columns"}, {"order", "at", "deletes", "where"});
+  const auto from = table.text("from");
+  const CollectionConfig* collection = from ? collection_of(config, *from) : nullptr;
+  table.allow({"from", "only", "group", "orphans", "columns", "order", "at", "deletes", "where"});
+  for (const char* key : {"order", "at", "deletes", "where"}) {
+    if (collection != nullptr || !table.has(key)) continue;
+    table.fail(key, "only a table that takes from a [collection.NAME] has it", "take it out");
+  }
   TableConfig out;
   out.line = table.line();
   const auto dot = name.find('.');
@@ -228,13 +230,19 @@ TableConfig read_table(const ConfigReader& table, const std::string& name, const
     check_name(table, "group", *group);
     out.group = *group;
   }
-  read_from(table, config, out);
+  if (collection != nullptr && out.only == Only::kNeither) {
+    read_document_table(table, *from, *collection, out);
+  } else {
+    read_from(table, config, out);
+  }
   if (const auto columns = table.sub("columns")) {
     if (out.only != Only::kNeither) {
       table.fail("columns", "a table on one side only has no columns to map", "take them out");
     }
     for (const auto& [key, node] : columns->table()) {
-      out.columns.push_back(read_column(*columns, std::string(key.str())));
+      const std::string column(key.str());
+      out.columns.push_back(out.collection.empty() ? read_column(*columns, column)
+                                                   : read_document_column(*columns, column));
     }
   }
   return out;
@@ -246,7 +254,8 @@ void read_tables(const ConfigReader& root, Config& config) {
   std::set<std::pair<std::string, std::string>> taken;
   for (const auto& [name, table] : tables->subs()) {
     TableConfig out = read_table(table, name, config);
-    if (!out.old_table.empty() && !taken.insert({out.store, out.old_table}).second) {
+    const bool sqlite = !out.old_table.empty() && out.collection.empty();
+    if (sqlite && !taken.insert({out.store, out.old_table}).second) {
       table.fail("from", fmt::format("{}.{} is mapped twice", out.store, out.old_table),
                  "one old table goes to one table");
     }
@@ -285,6 +294,27 @@ toml::table parse_toml(std::string_view text, const std::filesystem::path& file)
 
 }  // namespace
 
+void check_name(const ConfigReader& reader, std::string_view key, const std::string& name) {
+  const bool fits =
+      !name.empty() && name.size() <= 40 && std::all_of(name.begin(), name.end(), [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || c == '-';
+      });
+  if (!fits) {
+    reader.fail(
+        key, fmt::format("expected up to 40 letters, digits, \"_\" and \"-\", found \"{}\"", name));
+  }
+}
+
+std::vector<Spelling> read_spellings(const ConfigReader& column) {
+  std::vector<Spelling> out;
+  if (const auto words = column.strings("spelling")) {
+    if (words->empty()) column.fail("spelling", "expected at least one spelling, found []");
+    for (const auto& word : *words) out.push_back(parse_spelling(column, word));
+  }
+  return out;
+}
+
 std::string Config::at(int line) const {
   return line == 0 ? file.filename().string()
                    : fmt::format("{}:{}", file.filename().string(), line);
@@ -296,11 +326,8 @@ Config parse_config(std::string_view text, const std::filesystem::path& file,
   config.file = std::filesystem::absolute(file).lexically_normal();
   const toml::table parsed = parse_toml(text, config.file);
   const ConfigReader root(parsed, config.file.filename().string(), "");
-  if (root.has("collection")) {
-    root.fail("collection", "files come with a later version",
-              "move a [store.NAME] of SQLite first");
-  }
-  root.allow({"bridge", "postgres", "load", "admin", "store", "table"}, {"hooks", "backup"});
+  root.allow({"bridge", "postgres", "load", "admin", "store", "collection", "table"},
+             {"hooks", "backup"});
   read_bridge(root, config);
   read_admin(root, config);
   read_postgres(root, environment, config);
@@ -308,10 +335,13 @@ Config parse_config(std::string_view text, const std::filesystem::path& file,
     load->allow({"drop_constraints"});
     config.drop_constraints = load->boolean("drop_constraints").value_or(true);
   }
+  read_collections(root, config);
   read_stores(root, config);
   read_tables(root, config);
   if (config.run_dir.empty()) {
-    config.run_dir = config.stores.front().sqlite.parent_path() / "switchback.run";
+    const auto beside = config.stores.empty() ? config.collections.front().collection.root
+                                              : config.stores.front().sqlite.parent_path();
+    config.run_dir = beside / "switchback.run";
   }
   return config;
 }

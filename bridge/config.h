@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "state/model/document_map.h"
 #include "state/model/table_map.h"
 
 namespace switchback {
@@ -19,9 +20,10 @@ namespace switchback {
 /// [table.T.columns] c = "SOURCE" or c = { from = SOURCE, spelling = [..] }
 struct ColumnConfig {
   std::string name;  // in PostgreSQL
-  std::string from;  // in SQLite; equal to name if not said
+  std::string from;  // in SQLite; equal to name if not said. Of documents: for messages
   std::vector<Spelling> spellings;
   int line = 0;
+  ColumnSource source = {};  // of a table that takes from a collection
 };
 
 /// [table.T]
@@ -34,6 +36,20 @@ struct TableConfig {
   Only only = Only::kNeither;
   std::string group = "all";
   std::vector<ColumnConfig> columns;
+  int line = 0;
+
+  // Of a table that takes from a collection; `old_table` is then "N:/path".
+  std::string collection;  // empty: it takes from a SQLite table
+  std::string path;
+  std::vector<std::string> order;
+  bool at_start = false;
+  bool keep_deleted = false;
+  std::vector<RowCondition> where;
+};
+
+/// [collection.N]; its levels and tables are the mapping builder's to fill.
+struct CollectionConfig {
+  Collection collection;
   int line = 0;
 };
 
@@ -68,6 +84,7 @@ struct Config {
   std::optional<std::filesystem::path> schema;  // [postgres] schema
   bool drop_constraints = true;
   std::vector<StoreConfig> stores;
+  std::vector<CollectionConfig> collections;  // together one more store
   std::vector<TableConfig> tables;
 
   /// "switchback.toml:12", for messages about a line of this file; 0 for the file as a whole.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <numeric>
 #include <sstream>
@@ -73,6 +74,13 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
     }
   }
   return best;
+}
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
+    return std::tolower(static_cast<unsigned char>(x)) ==
+           std::tolower(static_cast<unsigned char>(y));
+  });
 }
 
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
@@ -157,10 +165,24 @@ std::optional<std::chrono::milliseconds> ConfigReader::duration(std::string_view
   return span;
 }
 
-std::optional<std::vector<std::string>> ConfigReader::strings(std::string_view key) const {
+std::optional<std::string> ConfigReader::text(std::string_view key) const {
   const toml::node* node = table_->get(key);
   if (node == nullptr) return std::nullopt;
-  if (node->is_string()) return std::vector{*string(key)};
+  if (!node->is_string()) wrong_type(key, "a string");
+  if (node->as_string()->get().empty()) return std::string();
+  return string(key);
+}
+
+std::optional<std::vector<std::string>> ConfigReader::strings(std::string_view key) const {
+  const toml::node* node = table_->get(key);
+  if (node != nullptr && node->is_string()) return std::vector{*string(key)};
+  return texts(key);
+}
+
+std::optional<std::vector<std::string>> ConfigReader::texts(std::string_view key) const {
+  const toml::node* node = table_->get(key);
+  if (node == nullptr) return std::nullopt;
+  if (node->is_string()) return std::vector{*text(key)};
   const toml::array* list = node->as_array();
   if (list == nullptr) wrong_type(key, "a string or a list of strings");
   std::vector<std::string> out;

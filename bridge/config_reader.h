@@ -17,6 +17,9 @@ namespace switchback {
 /// The word of `known` that `word` was most likely meant to be; empty if none is near.
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 
+/// Equal but for ASCII case, which SQLite's names ignore and PostgreSQL folds in unquoted ones.
+bool same_name(std::string_view a, std::string_view b);
+
 /// "500ms", "2s", "1m"; nullopt for anything else.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
@@ -37,6 +40,10 @@ class ConfigReader {
   std::optional<std::chrono::milliseconds> duration(std::string_view key) const;
   /// A list of strings, or one string as a list of one.
   std::optional<std::vector<std::string>> strings(std::string_view key) const;
+  /// The same, but a string may be empty.
+  std::optional<std::vector<std::string>> texts(std::string_view key) const;
+  /// A string, possibly empty.
+  std::optional<std::string> text(std::string_view key) const;
   /// A string out of `words`; the index of the one it is.
   std::optional<std::size_t> word(std::string_view key,
                                   const std::vector<std::string>& words) const;

@@ -3,26 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 #include <set>
 #include <tuple>
 
 #include "bridge/config_reader.h"
 #include "bridge/constraint_text.h"
+#include "bridge/document_builder.h"
 #include "bridge/mapping_graph.h"
 #include "state/base/error.h"
 #include "state/base/sql_quote.h"
 
 namespace switchback {
 namespace {
-
-/// SQLite's names ignore ASCII case, PostgreSQL folds unquoted ones.
-bool same_name(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) {
-    return std::tolower(static_cast<unsigned char>(x)) ==
-           std::tolower(static_cast<unsigned char>(y));
-  });
-}
 
 /// The item called `name`: exactly, or else but for case; nullptr if there is none.
 template <typename Item>
@@ -74,6 +66,7 @@ class Builder {
     rank_tables(out_.mapping);
     check_groups(config_, out_.mapping);
     for (const auto& table : tables) check_orphans(table);
+    out_.documents = build_documents(config_, out_.mapping);
     return std::move(out_);
   }
 
@@ -121,6 +114,7 @@ class Builder {
   }
 
   void add_configured(const TableConfig& table) {
+    if (!table.collection.empty()) return add_of_documents(table, need_catalog(table));
     switch (table.only) {
       case Only::kPostgres:
         add_only_postgres(table, need_catalog(table));
@@ -200,15 +194,54 @@ class Builder {
       fail(table.line, table.store + "." + old.name, "the old table is mapped twice",
            "one old table goes to one table");
     }
-    if (there.primary_key.empty()) {
-      fail(table.line, there.schema + "." + there.name, "it has no primary key",
-           fmt::format("ALTER TABLE {}.{} ADD PRIMARY KEY (…)", quote_identifier(there.schema),
-                       quote_identifier(there.name)));
-    }
+    need_primary_key(table, there);
     add_columns(map, there, sources(table, old, there));
     check_columns(table, old, there, map);
     check_unique_key(table, old, map);
     out_.mapping.tables.push_back(std::move(map));
+  }
+
+  /// A table that takes from files: only the columns that are named, each from where it says.
+  void add_of_documents(const TableConfig& table, const CatalogTable& there) {
+    TableMap map = begin(table, there);
+    map.store = table.store;
+    map.old_table = table.old_table;
+    need_primary_key(table, there);
+    std::vector<Source> sources;
+    for (const auto& column : table.columns) {
+      sources.push_back({need_column(column, there).name, column.from, column.spellings});
+    }
+    add_columns(map, there, sources);
+    for (std::size_t i = 0; i < map.columns.size(); ++i) {
+      const ColumnMap& column = map.columns[i];
+      const bool filled = !column.old_name.empty() || column.generated ||
+                          find_named(there.columns, column.name)->has_default;
+      const bool needed = i < map.key_width ? column.old_name.empty() : column.not_null && !filled;
+      if (!needed) continue;
+      fail(table.line, there.schema + "." + there.name,
+           i < map.key_width
+               ? fmt::format("nothing says where its key column {} comes from", column.name)
+               : fmt::format("column {} is NOT NULL without a default, and nothing says where it "
+                             "comes from",
+                             column.name),
+           fmt::format("[table.{}.columns] {} = \"/member\", or \"$uuid\" for one that is made up",
+                       table.table, column.name));
+    }
+    out_.mapping.tables.push_back(std::move(map));
+  }
+
+  void need_primary_key(const TableConfig& table, const CatalogTable& there) const {
+    if (!there.primary_key.empty()) return;
+    fail(table.line, there.schema + "." + there.name, "it has no primary key",
+         fmt::format("ALTER TABLE {}.{} ADD PRIMARY KEY (…)", quote_identifier(there.schema),
+                     quote_identifier(there.name)));
+  }
+
+  const CatalogColumn& need_column(const ColumnConfig& column, const CatalogTable& there) const {
+    if (const auto* target = find_named(there.columns, column.name)) return *target;
+    fail(column.line, there.schema + "." + there.name,
+         fmt::format("there is no column {} in PostgreSQL", column.name),
+         did_you_mean(column.name, names_of(there.columns)));
   }
 
   struct Source {
@@ -223,12 +256,7 @@ class Builder {
     std::vector<Source> out;
     std::set<std::string> used;
     for (const auto& column : table.columns) {
-      const auto* target = find_named(there.columns, column.name);
-      if (target == nullptr) {
-        fail(column.line, there.schema + "." + there.name,
-             fmt::format("there is no column {} in PostgreSQL", column.name),
-             did_you_mean(column.name, names_of(there.columns)));
-      }
+      const CatalogColumn& target = need_column(column, there);
       const auto* source = find_named(old.columns, column.from);
       if (source == nullptr) {
         fail(column.line, table.store + "." + old.name,
@@ -240,7 +268,7 @@ class Builder {
              fmt::format("column {} is mapped twice", source->name),
              "one column goes to one column");
       }
-      out.push_back({target->name, source->name, column.spellings});
+      out.push_back({target.name, source->name, column.spellings});
     }
     for (const auto& target : there.columns) {
       if (find_named(out, target.name) != nullptr) continue;

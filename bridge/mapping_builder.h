@@ -10,6 +10,7 @@
 
 #include "bridge/config.h"
 #include "replication/catalog.h"
+#include "state/model/document_map.h"
 #include "state/model/table_map.h"
 #include "watchers/sqlite/schema.h"
 
@@ -22,6 +23,7 @@ struct StoreSchema {
 
 struct BuiltMapping {
   Mapping mapping;
+  DocumentMap documents;              // the collections, if there are any
   std::vector<std::string> warnings;  // what stays behind, in words
 };
 
