@@ -45,6 +45,44 @@ std::optional<std::string> gate_of(Connection& connection, const Mapping& mappin
   return row.string(0, 0);
 }
 
+std::vector<std::string> flowing_names(const Mapping& mapping, const std::vector<TableId>& tables) {
+  std::vector<TableId> ids;
+  for (const TableId id : tables) {
+    if (mapping.table(id).flows()) ids.push_back(id);
+  }
+  return names_of(mapping, ids);
+}
+
+constexpr const char* kPublishTruncate = "switchback_publish_truncate";
+
+constexpr const char* kPartitionsWithoutTrigger = R"(
+WITH RECURSIVE tree(oid) AS (
+  SELECT to_regclass(root)::oid FROM unnest($1::text[]) AS root
+  UNION SELECT i.inhrelid FROM pg_inherits i JOIN tree t ON i.inhparent = t.oid)
+SELECT format('%I.%I', n.nspname, c.relname)
+  FROM tree t JOIN pg_class c ON c.oid = t.oid AND c.relkind = 'r' AND c.relispartition
+  JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT EXISTS (SELECT 1 FROM pg_trigger g WHERE g.tgrelid = c.oid
+   AND g.tgfoid = to_regprocedure('switchback.publish_truncate()'))
+ ORDER BY 1)";
+
+// After the fence in the order of names, so that a closed side refuses before anything is deleted.
+std::vector<std::string> plan_partitions(Connection& connection, const Mapping& mapping,
+                                         const std::vector<TableId>& tables,
+                                         std::string_view group) {
+  const Result bare =
+      connection.exec(kPartitionsWithoutTrigger, {text_array(flowing_names(mapping, tables))});
+  std::vector<std::string> plan;
+  for (int i = 0; i < bare.rows(); ++i) {
+    plan.push_back(fmt::format(
+        "CREATE TRIGGER {0} BEFORE TRUNCATE ON {1} FOR EACH STATEMENT WHEN "
+        "(current_setting('switchback.applying', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION "
+        "switchback.publish_truncate({2}, {3}); ALTER TABLE ONLY {1} ENABLE ALWAYS TRIGGER {0}",
+        kPublishTruncate, bare.text(i, 0), quote_literal(mapping.bridge), quote_literal(group)));
+  }
+  return plan;
+}
+
 std::vector<std::string> plan_group(Connection& connection, const Mapping& mapping,
                                     std::string_view store, const std::string& group) {
   std::vector<std::string> plan;
@@ -55,6 +93,7 @@ std::vector<std::string> plan_group(Connection& connection, const Mapping& mappi
     if (!fence.installed()) append(plan, create_fence(connection, fence, mapping.bridge, group));
     if (!(closed ? fence.closed() : fence.open())) plan.push_back(set_fence(fence, closed));
   }
+  append(plan, plan_partitions(connection, mapping, tables, group));
   if (closed) append(plan, plan_triggers_off(connection, mapping, tables));
   if (!gate) {
     plan.push_back(fmt::format(
@@ -117,14 +156,6 @@ SELECT format('%I.%I', n.nspname, c.relname), g.tgname, g.tgenabled
  WHERE NOT g.tgisinternal AND g.tgenabled <> 'D'
    AND f.pronamespace IS DISTINCT FROM to_regnamespace('switchback')
  ORDER BY c.relkind = 'r', 1, 2)";
-
-std::vector<std::string> flowing_names(const Mapping& mapping, const std::vector<TableId>& tables) {
-  std::vector<TableId> ids;
-  for (const TableId id : tables) {
-    if (mapping.table(id).flows()) ids.push_back(id);
-  }
-  return names_of(mapping, ids);
-}
 
 std::string_view enabling(char state) {
   switch (state) {

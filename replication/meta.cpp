@@ -73,6 +73,15 @@ BEGIN
     HINT = format('Read the file "primary" in the run folder or call switchback.primary(%L), then '
                   'run the unit of work again on that side.', TG_ARGV[1]);
 END $switchback$)"},
+    // Rows of a partition that is truncated alone would stay on the other side: the server
+    // publishes a TRUNCATE of the whole table only. Deleted one by one, they are published.
+    {"switchback.publish_truncate()",
+     R"(CREATE FUNCTION switchback.publish_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $switchback$
+BEGIN
+  EXECUTE format('DELETE FROM ONLY %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  RETURN NULL;
+END $switchback$)"},
     {"switchback.primary(text)",
      R"(CREATE FUNCTION switchback.primary(grp text) RETURNS text
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $switchback$

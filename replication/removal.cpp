@@ -44,7 +44,8 @@ BEGIN
     DELETE FROM switchback.dropped_object WHERE bridge = {0} AND store = {1};
   END IF;
   FOR item IN SELECT g.tgname, g.tgrelid::regclass AS rel FROM pg_trigger g
-      WHERE g.tgfoid = to_regprocedure('switchback.refuse_write()') AND NOT g.tgisinternal
+      WHERE g.tgfoid IN (to_regprocedure('switchback.refuse_write()'),
+                         to_regprocedure('switchback.publish_truncate()')) AND NOT g.tgisinternal
         AND split_part(encode(g.tgargs, 'escape'), '\000', 1) = encode({0}::bytea, 'escape')
         AND split_part(encode(g.tgargs, 'escape'), '\000', 2) = ANY ({3}) LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', item.tgname, item.rel);

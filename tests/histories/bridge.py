@@ -215,7 +215,7 @@ class Bridge:
 
     def type(self, *words):
         """A command, as a person would."""
-        return subprocess.run([PROGRAM, "-c", self.path("switchback.toml"), *words, "--yes", "--json"],
+        return subprocess.run([PROGRAM, "-c", self.path("switchback.toml"), *words, "--yes"],
                               capture_output=True, text=True, env=self.environment(), timeout=2 * PATIENCE)
 
     def flip(self, to):
@@ -228,14 +228,17 @@ class Bridge:
         end = time.monotonic() + PATIENCE
         while True:
             self.look_at_sidecar()
-            done = self.type(command)
+            done = self.type(command, "--json")
             said = done.stdout + done.stderr
             if done.returncode == 0:
                 break
             if done.returncode not in (1, 3):
                 raise Failed("flip", f"{command} ended with {done.returncode}: {said}")
             if "in quarantine" in said and self.sidecar.poll() is None and self.caught_up():
-                raise Failed("quarantine", f"{said}\n{self.quarantine()}\n{self.differences()}")
+                lines = self.differences()
+                if not lines:
+                    return  # rows are held back with good reason: then nobody may flip
+                raise Failed("quarantine", f"{said}\n{self.quarantine()}\n{lines}")
             # Cut off on the way, it may be finished by a command or a sidecar that came later.
             told = self.told()
             if told and told[0] == to and told[1] > epoch:

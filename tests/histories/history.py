@@ -46,6 +46,8 @@ class Maker:
             self.chapter()
             if not self.stays and rng.random() < 0.7:
                 self.flip()
+        if not self.stays and rng.random() < 0.1:
+            self.steps.append(["abandon"])
         return {"journal_mode": mode, "habits": habits, **self.schema.script(), "steps": self.steps}
 
     def armed(self, points, chance, action="crash"):

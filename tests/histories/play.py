@@ -9,6 +9,7 @@ A history is plain data (JSON), so that one that failed can be shrunk, printed a
   ["until_dead"]                      waits for a sidecar that dies of its failpoint
   ["flip", "postgres" | "old"]        until it has flipped, whatever dies on the way
   ["flip_alone", "postgres" | "old"]  the same, typed while no sidecar runs
+  ["abandon"]                         takes the bridge off, with SQLite as primary; only as the last step
   ["pg_crash"]                        PostgreSQL is stopped in the middle of things, and started
   ["blocked_flip", "postgres" | "old"] tried while somebody's transaction is open: it changes nothing
   ["sync"]                            until the other side has all, then compare
@@ -133,6 +134,23 @@ class Player(Bridge):
                              f"{lines[:5]}\n{self.log()[-3000:]}")
             time.sleep(0.01 if not caught_up else 0.05)  # between two looks
 
+    def abandon(self):
+        """No trace is left on either side."""
+        self.flip("old")
+        self.sync()
+        self.end_sidecar(signal.SIGTERM)
+        done = self.type("abandon")
+        look = sqlite3.connect(self.path("store.db"), timeout=30)
+        left = look.execute("SELECT name FROM sqlite_schema WHERE name LIKE '%switchback%'").fetchall()
+        look.close()
+        with self.pg.cursor() as cursor:
+            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = 'switchback' UNION ALL SELECT tgname FROM "
+                           "pg_trigger WHERE tgname LIKE 'switchback%' UNION ALL SELECT pubname FROM pg_publication UNION "
+                           "ALL SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+            left += cursor.fetchall()
+        if done.returncode != 0 or left:
+            raise Failed("abandon", f"ended with {done.returncode}, left {left}: {done.stdout}{done.stderr}")
+
     def crash_postgres(self):
         """What was acknowledged with synchronous_commit = off may be gone; then it is gone everywhere."""
         self.cluster.stop("immediate")
@@ -151,7 +169,7 @@ class Player(Bridge):
         else:
             holder = psycopg2.connect(self.url)
             holder.cursor().execute(f"LOCK {self.script['tables'][-1]['name']} IN ROW EXCLUSIVE MODE")
-        done = self.type(COMMANDS[to], "--max-pause", "100ms")
+        done = self.type(COMMANDS[to], "--json", "--max-pause", "100ms")
         if self.primary == "old":
             holder.execute("ROLLBACK")
         else:
@@ -239,6 +257,8 @@ class Player(Bridge):
                 self.primary = rest[0]
             self.flip(*rest)
             self.flipped()
+        elif what == "abandon":
+            self.abandon()
         elif what == "pg_crash":
             self.crash_postgres()
         elif what == "sync":
@@ -262,7 +282,7 @@ class Player(Bridge):
         """All steps, and an end at which both sides are equal and the sidecar stops well."""
         for step in self.script["steps"]:
             self.step(step)
-        if self.script["steps"] and self.script["steps"][-1][0] == "refuses":
+        if self.script["steps"] and self.script["steps"][-1][0] in ("refuses", "abandon"):
             return
         self.script_target = None
         self.sync()
