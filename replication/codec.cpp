@@ -92,11 +92,21 @@ void encode_uuid(const ColumnMap& column, std::string_view text, std::string& ou
   out += bytes;
 }
 
-void encode_text(const ColumnMap& column, std::string_view text, std::string& out) {
+void refuse_nul(const ColumnMap& column, std::string_view text) {
   if (text.find('\0') != std::string_view::npos) {
     refuse(column, "text with a NUL character, which PostgreSQL cannot hold");
   }
+}
+
+void encode_text(const ColumnMap& column, std::string_view text, std::string& out) {
+  refuse_nul(column, text);
   out += text;
+}
+
+// No server of ours sends a NUL; bytes that hold one are no text, and no sink could write them.
+Cell decode_characters(const ColumnMap& column, Kind kind, std::string_view text, Chunk& out) {
+  refuse_nul(column, text);
+  return out.add_text(kind, text);
 }
 
 Cell decode_uuid(std::string_view bytes, Chunk& out) {
@@ -214,12 +224,12 @@ Cell decode_binary(const ColumnMap& column, std::string_view bytes, Chunk& out) 
     case PgType::kVarchar:
     case PgType::kChar:
     case PgType::kOtherText:
-      return out.add_text(Kind::kText, bytes);
+      return decode_characters(column, Kind::kText, bytes, out);
     case PgType::kJson:
-      return out.add_text(Kind::kJson, bytes);
+      return decode_characters(column, Kind::kJson, bytes, out);
     case PgType::kJsonb:
       if (!bytes.starts_with(kJsonbVersion)) refuse(column, "a JSONB value of an unknown version");
-      return out.add_text(Kind::kJson, bytes.substr(1));
+      return decode_characters(column, Kind::kJson, bytes.substr(1), out);
     case PgType::kBytea:
       return out.add_text(Kind::kBytes, bytes);
     case PgType::kTimestamp:

@@ -1,5 +1,5 @@
-// Any text is a date in a spelling or not; what was read is written back, where the spelling can, as
-// text that reads as the same moment.
+// Any text is a date in a spelling or not; what was read is written back, where the spelling can,
+// as text that reads as the same moment.
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>

@@ -149,6 +149,12 @@ TEST(Codec, BytesThatAreNoValueAreRefused) {
   }
   EXPECT_THROW(decode_binary(column(PgType::kUuid), "xyz", chunk), Error);
   EXPECT_THROW(decode_binary(column(PgType::kJsonb), "\2{}", chunk), Error);
+  // Found by pg_codec_fuzz.
+  const std::string_view nul("a\0b", 3);
+  for (const PgType type : {PgType::kText, PgType::kChar, PgType::kOtherText, PgType::kJson}) {
+    EXPECT_THROW(decode_binary(column(type), nul, chunk), Error) << static_cast<int>(type);
+  }
+  EXPECT_THROW(decode_binary(column(PgType::kJsonb), std::string_view("\1\0", 2), chunk), Error);
 }
 
 TEST(Codec, TextDatesAreReadWithYearsOfAnyLengthAndBeforeChrist) {
