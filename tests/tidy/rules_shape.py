@@ -86,9 +86,9 @@ def wire(source, _):
     if source.folder != "replication":
         for match in re.finditer(r"<libpq-fe\.h>|\bPQ[a-z]\w*\s*\(|\bPG(?:conn|result)\b", source.code):
             yield source.line_of(match.start()), f"{match.group()} outside replication/"
-    if not source.path.startswith(("watchers/sqlite/", "state/ledger/")):
+    if not source.path.startswith(("watchers/sqlite/", "watchers/files/ledger_database.", "state/ledger/")):
         for match in re.finditer(r"<sqlite3\.h>|\bsqlite3_\w+\s*\(|<SQLiteCpp/", source.code):
-            yield source.line_of(match.start()), f"{match.group()} outside watchers/sqlite and state/ledger"
+            yield source.line_of(match.start()), f"{match.group()} outside watchers/sqlite and the ledgers"
 
 
 def home(source, _):

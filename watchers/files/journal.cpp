@@ -1,6 +1,5 @@
 #include "watchers/files/journal.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -59,22 +58,6 @@ std::optional<Hash128> hash_now(const fs::path& root, const std::string& path, b
   return hash_of(read.file.bytes);
 }
 
-std::optional<Hash128> hash_in(const SQLite::Column& column) {
-  if (column.isNull()) return std::nullopt;
-  Hash128 hash;
-  std::memcpy(&hash.high, column.getBlob(), 8);
-  std::memcpy(&hash.low, static_cast<const char*>(column.getBlob()) + 8, 8);
-  return hash;
-}
-
-void bind_hash(SQLite::Statement& to, int at, const std::optional<Hash128>& hash) {
-  if (!hash) return to.bind(at);
-  char raw[16];
-  std::memcpy(raw, &hash->high, 8);
-  std::memcpy(raw + 8, &hash->low, 8);
-  to.bind(at, raw, 16);
-}
-
 // True if the file is now as it was intended.
 bool carry_out(const FileWrite& write, std::set<fs::path>& folders) {
   const fs::path file = write.root / write.path;
@@ -125,40 +108,22 @@ void FileJournal::sync_staged() {
 }
 
 void FileJournal::intend(const std::vector<FileWrite>& writes) {
-  SQLite::Statement insert(ledger_.database(),
-                           "INSERT INTO intent(root, path, before, any_before, after) VALUES (?, "
-                           "?, ?, ?, ?)");
-  for (const FileWrite& write : writes) {
-    insert.bind(1, write.root.string());
-    insert.bind(2, write.path);
-    bind_hash(insert, 3, write.before);
-    insert.bind(4, write.any_before ? 1 : 0);
-    bind_hash(insert, 5, write.after);
-    insert.exec();
-    insert.reset();
-  }
+  for (const FileWrite& write : writes) ledger_.add_intent(write);
   staged_.clear();
 }
 
 std::vector<std::string> FileJournal::replay() {
   std::vector<std::string> changed_behind;
   std::set<fs::path> folders;
-  SQLite::Statement intents(ledger_.database(),
-                            "SELECT root, path, before, any_before, after FROM intent ORDER BY id");
-  bool any = false;
-  while (intents.executeStep()) {
-    any = true;
-    const FileWrite write{intents.getColumn(0).getString(), intents.getColumn(1).getString(),
-                          hash_in(intents.getColumn(2)), intents.getColumn(3).getInt() != 0,
-                          hash_in(intents.getColumn(4))};
+  const auto intents = ledger_.intents();
+  if (intents.empty()) return changed_behind;
+  for (const FileWrite& write : intents) {
     if (!carry_out(write, folders)) changed_behind.push_back((write.root / write.path).string());
   }
-  intents.reset();
-  if (!any) return changed_behind;
   for (const fs::path& folder : folders) sync_folder(folder);
   LedgerWrite write(ledger_);
-  ledger_.database().exec("DELETE FROM intent");
-  write.commit();
+  ledger_.clear_intents();
+  write.make_durable();
   return changed_behind;
 }
 

@@ -18,14 +18,6 @@
 
 namespace switchback {
 
-struct FileWrite {
-  std::filesystem::path root;
-  std::string path;               // below root
-  std::optional<Hash128> before;  // nullopt: there is none
-  bool any_before = false;        // a copy: whatever is there is replaced
-  std::optional<Hash128> after;   // nullopt: the file goes
-};
-
 class FileJournal {
  public:
   explicit FileJournal(FilesLedger& ledger) : ledger_(ledger) {}

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,16 +20,12 @@
 #include <utility>
 #include <vector>
 
+#include "state/model/phase.h"
 #include "state/model/position.h"
 #include "state/model/table_map.h"
 #include "watchers/files/file_read.h"
 #include "watchers/files/hash.h"
 #include "watchers/files/memory.h"
-
-namespace SQLite {
-class Database;
-class Exception;
-}  // namespace SQLite
 
 namespace switchback {
 
@@ -60,16 +57,28 @@ struct KnownFile {
   Hash128 bytes;     // of the whole file
 };
 
+/// A file's replacement that is to happen whatever comes between.
+struct FileWrite {
+  std::filesystem::path root;
+  std::string path;                    // below root
+  std::optional<Hash128> before = {};  // nullopt: there is none
+  bool any_before = false;             // a copy: whatever is there is replaced
+  std::optional<Hash128> after = {};   // nullopt: the file goes
+};
+
 struct DirtyKey {
   TableId table{};
   std::string key;
 };
+
+class LedgerDatabase;
 
 class FilesLedger final : public Identities {
  public:
   /// Opens the file; makes it, and a new history, if there is none and `make` says so. Throws
   /// Error(kDisk), or Error(kHistory) if it is not there.
   static std::unique_ptr<FilesLedger> open(const std::filesystem::path& file, bool make);
+  explicit FilesLedger(std::unique_ptr<LedgerDatabase> database);
   ~FilesLedger() override;
 
   // ---- the log
@@ -151,19 +160,24 @@ class FilesLedger final : public Identities {
   void remove_quarantine(std::string_view table, std::string_view key);
   std::uint64_t quarantined() const;
 
-  /// For the tables that gate and journal keep in the same file.
-  SQLite::Database& database();
+  void add_intent(const FileWrite& write);
+  std::vector<FileWrite> intents() const;
+  void clear_intents();
+
+  // ---- the gate
+  std::optional<GateState> gate(const std::string& group) const;
+  void put_gate(const std::string& group, const GateState& state);
+  /// Absolute paths that the fence made read-only, with their mode before.
+  std::map<std::string, mode_t> fences() const;
+  /// Keeps the mode that is noted already.
+  void put_fence(const std::string& path, mode_t mode);
+  void clear_fences();
 
  private:
   friend class LedgerRead;
   friend class LedgerWrite;
-  class Impl;
-  explicit FilesLedger(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  const std::unique_ptr<LedgerDatabase> database_;
 };
-
-/// Turns what SQLite throws into Error(kDisk) or Error(kBusy).
-[[noreturn]] void throw_ledger_error(const SQLite::Exception& error);
 
 /// One snapshot of the ledger for as long as it lives.
 class LedgerRead {
@@ -177,8 +191,8 @@ class LedgerRead {
   FilesLedger& ledger_;
 };
 
-/// The write lock, and one transaction: undone unless commit() is reached. Throws Error(kBusy) if
-/// another holds the lock for too long.
+/// The write lock, and one transaction: undone unless make_durable() is reached. Throws
+/// Error(kBusy) if another holds the lock for too long.
 class LedgerWrite {
  public:
   explicit LedgerWrite(FilesLedger& ledger);
@@ -186,7 +200,7 @@ class LedgerWrite {
   LedgerWrite(const LedgerWrite&) = delete;
   LedgerWrite& operator=(const LedgerWrite&) = delete;
   /// Durable when it returns.
-  void commit();
+  void make_durable();
 
  private:
   FilesLedger& ledger_;

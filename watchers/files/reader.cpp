@@ -1,7 +1,5 @@
 #include "watchers/files/reader.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
-
 #include <charconv>
 
 #include "state/base/error.h"
@@ -30,33 +28,23 @@ class FilesReader final : public RowReader {
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
     return at_one_state([&] { return fetch_here(table, keys, out); });
   }
-  std::uint64_t estimate(TableId table) override {
-    try {
-      return ledger_->count_rows(table);
-    } catch (const SQLite::Exception& error) {
-      throw_ledger_error(error);
-    }
-  }
+  std::uint64_t estimate(TableId table) override { return ledger_->count_rows(table); }
 
  private:
   /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do.
   template <class Read>
   Window at_one_state(Read read) {
-    try {
-      {
-        const LedgerRead snapshot(*ledger_);
-        if (read()) return window();
-      }
-      const ScanResult seen = scan_.run(Look::kStamps, nullptr);
+    {
       const LedgerRead snapshot(*ledger_);
       if (read()) return window();
-      throw Error(ErrorKind::kBusy, Retry::kLater,
-                  "a file is not as it was when it was last understood",
-                  {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
-                   .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
-    } catch (const SQLite::Exception& error) {
-      throw_ledger_error(error);
     }
+    const ScanResult seen = scan_.run(Look::kStamps, nullptr);
+    const LedgerRead snapshot(*ledger_);
+    if (read()) return window();
+    throw Error(ErrorKind::kBusy, Retry::kLater,
+                "a file is not as it was when it was last understood",
+                {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
+                 .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
   }
   Window window() const {
     const Position now = ledger_->last();

@@ -189,7 +189,7 @@ ScanResult FileScan::run(Look look, RankedBatch* give) {
     again = std::move(next);
   }
   result.to = ledger_.last();
-  write.commit();
+  write.make_durable();
   return result;
 }
 

@@ -1,7 +1,5 @@
 #include "watchers/files/sink.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
-
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -15,15 +13,6 @@ namespace switchback {
 namespace {
 
 class FilesSink final : public ChangeSink {
-  template <class Call>
-  static auto guarded(Call call) {
-    try {
-      return call();
-    } catch (const SQLite::Exception& error) {
-      throw_ledger_error(error);
-    }
-  }
-
  public:
   FilesSink(std::shared_ptr<const Mapping> mapping, std::shared_ptr<const DocumentMap> documents,
             const std::filesystem::path& ledger)
@@ -35,22 +24,16 @@ class FilesSink final : public ChangeSink {
   ~FilesSink() override { rollback(); }
 
   Position applied() override {
-    return guarded([&] {
-      finish_intended();
-      return ledger_->applied();
-    });
+    finish_intended();
+    return ledger_->applied();
   }
   void apply(const Chunk& chunk, std::vector<Reject>& rejects) override {
-    guarded([&] {
-      if (!write_) begin();
-      note_keys(chunk);
-      targets_->add(chunk, rejects);
-      if (chunk.boundary) rewrite(rejects);
-    });
+    if (!write_) begin();
+    note_keys(chunk);
+    targets_->add(chunk, rejects);
+    if (chunk.boundary) rewrite(rejects);
   }
-  void commit(const Position& position, std::span<const Reject> rejects) override {
-    guarded([&] { commit_here(position, rejects); });
-  }
+  void commit(const Position& position, std::span<const Reject> rejects) override;
   void rollback() noexcept override {
     write_.reset();
     targets_.reset();
@@ -59,9 +42,7 @@ class FilesSink final : public ChangeSink {
     keys_.clear();
   }
   Position durable() override { return applied(); }
-  std::uint64_t quarantined() override {
-    return guarded([&] { return ledger_->quarantined(); });
-  }
+  std::uint64_t quarantined() override { return ledger_->quarantined(); }
 
  private:
   using Rewrites = std::map<FilePlace, FileRewrite>;
@@ -77,7 +58,6 @@ class FilesSink final : public ChangeSink {
   bool at_start(std::uint16_t collection) const;
   static void reject_all(const Mapping& mapping, const Chunk& changes, const std::string& reason,
                          std::vector<Reject>& rejects);
-  void commit_here(const Position& position, std::span<const Reject> rejects);
   std::string table_name(TableId table) const {
     const TableMap& map = mapping_->table(table);
     return map.schema + "." + map.table;
@@ -102,7 +82,7 @@ void FilesSink::finish_intended() {
     LedgerWrite write(*ledger_);
     ledger_->put_quarantine("files", path,
                             "the file was changed behind the fence, so it was left as it is");
-    write.commit();
+    write.make_durable();
   }
 }
 
@@ -236,7 +216,7 @@ void FilesSink::stage(const FilePlace& place, FileRewrite& file) {
   writes_.push_back(std::move(write));
 }
 
-void FilesSink::commit_here(const Position& position, std::span<const Reject> rejects) {
+void FilesSink::commit(const Position& position, std::span<const Reject> rejects) {
   if (!write_) begin();
   for (const auto& [table, key] : keys_) ledger_->remove_quarantine(table, key);
   for (const Reject& reject : rejects) {
@@ -244,7 +224,7 @@ void FilesSink::commit_here(const Position& position, std::span<const Reject> re
   }
   journal_.intend(writes_);
   ledger_->put_applied(position);
-  write_->commit();
+  write_->make_durable();
   rollback();  // nothing is left of it but the intent
   finish_intended();
 }

@@ -1,7 +1,5 @@
 #include "watchers/files/source.h"
 
-#include <SQLiteCpp/SQLiteCpp.h>
-
 #include <chrono>
 
 #include "state/base/error.h"
@@ -61,26 +59,22 @@ class FilesSource final : public ChangeSource {
 };
 
 void FilesSource::start(const Position& applied) {
-  try {
-    rows_.reset();
-    scan_.reset();
-    batch_.clear();
-    in_batch_ = false;
-    ledger_ = FilesLedger::open(options_.ledger, false);
-    scan_.emplace(mapping_, documents_, *ledger_);
-    rows_.emplace(mapping_, *scan_, *ledger_);
-    owes_boundary_ = applied == Position{};
-    position_ = owes_boundary_ ? ledger_->first() : applied;
-    if (!ledger_->holds(position_)) {
-      throw Error(ErrorKind::kHistory, Retry::kNever,
-                  "PostgreSQL stands at a position that the ledger of the files does not know: one "
-                  "of them was put back from an older copy",
-                  {.object = options_.ledger.string()});
-    }
-    acknowledged_ = position_;
-  } catch (const SQLite::Exception& error) {
-    throw_ledger_error(error);
+  rows_.reset();
+  scan_.reset();
+  batch_.clear();
+  in_batch_ = false;
+  ledger_ = FilesLedger::open(options_.ledger, false);
+  scan_.emplace(mapping_, documents_, *ledger_);
+  rows_.emplace(mapping_, *scan_, *ledger_);
+  owes_boundary_ = applied == Position{};
+  position_ = owes_boundary_ ? ledger_->first() : applied;
+  if (!ledger_->holds(position_)) {
+    throw Error(ErrorKind::kHistory, Retry::kNever,
+                "PostgreSQL stands at a position that the ledger of the files does not know: one "
+                "of them was put back from an older copy",
+                {.object = options_.ledger.string()});
   }
+  acknowledged_ = position_;
 }
 
 // The last chunk of a batch is known only when there is none after it: an empty one has the
@@ -130,33 +124,29 @@ bool FilesSource::look(Look how) {
 Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
   out.clear();
   const std::stop_callback wake(stop, [this] { watch_.wake(); });
-  try {
-    while (!stop.stop_requested()) {
-      if (in_batch_) return hand_out(out);
-      if (Clock::now() >= next_prune_) prune();
-      if (owes_boundary_ || ledger_->last().value != position_.value) {
-        if (gather()) continue;
-        watch_.looked({}, false, true);
-      }
-      switch (watch_.wait(deadline)) {
-        case FilesWatch::Outcome::kStamps:
-          look(Look::kStamps);
-          break;
-        case FilesWatch::Outcome::kContents:
-          look(Look::kContents);
-          break;
-        case FilesWatch::Outcome::kWoken:
-          // A flip's gate may have scanned: see what it logged before going idle.
-          if (ledger_->last().value == position_.value) return Pull::kIdle;
-          break;
-        case FilesWatch::Outcome::kDeadline:
-          return Pull::kIdle;
-      }
+  while (!stop.stop_requested()) {
+    if (in_batch_) return hand_out(out);
+    if (Clock::now() >= next_prune_) prune();
+    if (owes_boundary_ || ledger_->last().value != position_.value) {
+      if (gather()) continue;
+      watch_.looked({}, false, true);
     }
-    return Pull::kIdle;
-  } catch (const SQLite::Exception& error) {
-    throw_ledger_error(error);
+    switch (watch_.wait(deadline)) {
+      case FilesWatch::Outcome::kStamps:
+        look(Look::kStamps);
+        break;
+      case FilesWatch::Outcome::kContents:
+        look(Look::kContents);
+        break;
+      case FilesWatch::Outcome::kWoken:
+        // A flip's gate may have scanned: see what it logged before going idle.
+        if (ledger_->last().value == position_.value) return Pull::kIdle;
+        break;
+      case FilesWatch::Outcome::kDeadline:
+        return Pull::kIdle;
+    }
   }
+  return Pull::kIdle;
 }
 
 // The acknowledged entry stays, to prove the position by.
@@ -165,7 +155,7 @@ void FilesSource::prune() {
   if (!ledger_ || ledger_->first().value >= acknowledged_.value) return;
   LedgerWrite write(*ledger_);
   ledger_->prune(acknowledged_.value);
-  write.commit();
+  write.make_durable();
 }
 
 Lag FilesSource::lag() {

@@ -74,7 +74,7 @@ void FilesFixture::install() const {
   scan.run(Look::kContents, nullptr);
   LedgerWrite write(*opened);
   opened->begin_log();
-  write.commit();
+  write.make_durable();
 }
 
 std::unique_ptr<ChangeSource> FilesFixture::source(WatchTimes times) {
