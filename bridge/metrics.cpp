@@ -43,6 +43,8 @@ struct Metrics::Parts {
       changes.Add({{"direction", word(direction)}});
       batches.Add({{"direction", word(direction)}});
     }
+    prunes.Add({});
+    unexplained.Add({});
     for (const auto side : kSides) {
       flips.Add({{"to", word(side)}});
       pauses.Add({{"to", word(side)}}, bounds());
@@ -78,6 +80,10 @@ struct Metrics::Parts {
   Family<Counter>& changes = counter("switchback_applied_changes_total", "Changes applied.");
   Family<Counter>& batches = counter("switchback_batches_total", "Batches committed.");
   Family<Counter>& flips = counter("switchback_flips_total", "Flips done.");
+  Family<Counter>& prunes = counter("switchback_log_prunes_total",
+                                    "Deletions of old log entries in the old store, each a write.");
+  Family<Counter>& unexplained =
+      counter("switchback_unexplained_commits_total", "Commits in which capture saw nothing.");
   Family<prometheus::Histogram>& pauses = prometheus::BuildHistogram()
                                               .Name("switchback_flip_pause_seconds")
                                               .Help("How long writers waited in a flip.")
@@ -85,6 +91,7 @@ struct Metrics::Parts {
                                               .Register(registry);
   std::mutex mutex;
   std::array<Totals, 2> seen;  // by direction; guarded by mutex
+  SourceCounts seen_counts;    // guarded by mutex
 };
 
 Metrics::Metrics(const std::string& bridge) : parts_(std::make_unique<Parts>(bridge)) {}
@@ -98,6 +105,15 @@ void Metrics::note_progress(Direction direction, std::uint64_t changes, std::uin
   parts_->changes.Add(labels).Increment(static_cast<double>(changes - seen.changes));
   parts_->batches.Add(labels).Increment(static_cast<double>(batches - seen.batches));
   seen = {changes, batches};
+}
+
+void Metrics::note_counts(const SourceCounts& counts) {
+  const std::lock_guard lock(parts_->mutex);
+  SourceCounts& seen = parts_->seen_counts;
+  if (counts.prunes < seen.prunes || counts.unexplained < seen.unexplained) seen = {};
+  parts_->prunes.Add({}).Increment(static_cast<double>(counts.prunes - seen.prunes));
+  parts_->unexplained.Add({}).Increment(static_cast<double>(counts.unexplained - seen.unexplained));
+  seen = counts;
 }
 
 void Metrics::note_flip(Side to, std::chrono::microseconds pause) {

@@ -23,6 +23,8 @@ class Metrics {
   /// Raises the counters to a pump's totals since it was made; a lower total (a new pump) counts
   /// from zero again.
   void note_progress(Direction direction, std::uint64_t changes, std::uint64_t batches);
+  /// The same for what a pump's source counts.
+  void note_counts(const SourceCounts& counts);
   void note_flip(Side to, std::chrono::microseconds pause);
   /// Sets every gauge.
   void set(const Status& status);

@@ -179,10 +179,11 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
     const std::lock_guard lock(mutex_);
     progress_.applied = progress_.durable = applied;
     progress_.quarantined = parts.sink->quarantined();
+    counts_before_ = progress_.counts;
     progress_.state = PumpState::kFlowing;
     changed_.notify_all();
   }
-  last_change_ = rate_since_ = Deadline::Clock::now();
+  last_change_ = rate_since_ = last_housekeeping_ = Deadline::Clock::now();
   Chunk chunk;
   std::vector<Reject> rejects;
   try {
@@ -192,7 +193,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
       if (pull == Pull::kChunk) take(chunk, parts, rejects);
       publish_durable(parts);
       publish_lag(parts);
-      if (pull == Pull::kIdle) housekeep(parts);
+      housekeep(parts);
     }
   } catch (...) {
     parts.sink->rollback();
@@ -246,8 +247,11 @@ void Pump::publish_lag(Parts& parts) {
   if (now - last_lag_ < kLagEvery) return;
   last_lag_ = now;
   const Lag lag = parts.source->lag();
+  const SourceCounts counts = parts.source->counts();
   const std::lock_guard lock(mutex_);
   progress_.lag = lag;
+  progress_.counts.prunes = counts_before_.prunes + counts.prunes;
+  progress_.counts.unexplained = counts_before_.unexplained + counts.unexplained;
   if (now - rate_since_ < kRateOver) return;
   const std::chrono::duration<double> span = now - rate_since_;
   progress_.changes_per_second = static_cast<double>(rate_changes_) / span.count();
@@ -280,7 +284,11 @@ void Pump::housekeep(Parts& parts) {
     const std::lock_guard lock(mutex_);
     if (housekeeping_held_ || mid_batch_) return;
   }
-  if (Deadline::Clock::now() - last_change_ >= options_.quiet) parts.source->idle();
+  const auto now = Deadline::Clock::now();
+  const bool quiet = now - last_change_ >= options_.quiet;
+  if (!quiet && now - last_housekeeping_ < options_.restless) return;
+  last_housekeeping_ = now;
+  parts.source->idle();
 }
 
 }  // namespace switchback

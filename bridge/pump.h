@@ -41,6 +41,7 @@ struct PumpProgress {
   Position applied;  // committed on the target
   Position durable;  // would survive a power loss there
   Lag lag;
+  SourceCounts counts;        // since the pump was made
   std::uint64_t changes = 0;  // since the pump was made
   std::uint64_t batches = 0;
   std::uint64_t rejected = 0;
@@ -55,6 +56,8 @@ struct PumpOptions {
   std::chrono::milliseconds retry_most{10'000};
   /// How long nothing must have come before housekeeping may disturb the application.
   std::chrono::milliseconds quiet{1'000};
+  /// How long housekeeping waits for such a moment: an application that never pauses has none.
+  std::chrono::milliseconds restless{10'000};
   std::uint64_t seed = 0;  // of the jitter in retries
 };
 
@@ -120,9 +123,11 @@ class Pump {
 
   // The pump's thread only.
   bool mid_batch_ = false;
+  SourceCounts counts_before_;  // of the sources before this one
   int failures_ = 0;
   std::minstd_rand random_;
   Deadline::Clock::time_point last_change_{};
+  Deadline::Clock::time_point last_housekeeping_{};
   Deadline::Clock::time_point last_lag_{};
   Deadline::Clock::time_point rate_since_{};
   std::uint64_t rate_changes_ = 0;

@@ -42,6 +42,13 @@ std::vector<std::string> needs_you(const Picture& picture) {
                     "on the primary",
                     picture.pump.quarantined));
   }
+  if (picture.pump.counts.unexplained != 0) {
+    out.push_back(
+        fmt::format("{} unexplained commits changed SQLite and were not captured (blob I/O, or a "
+                    "connection with its triggers off): what they wrote is not in PostgreSQL; "
+                    "switchback abandon, then run, loads it anew",
+                    picture.pump.counts.unexplained));
+  }
   if (picture.pump.state == PumpState::kStopped && picture.pump.error) {
     out.push_back(fmt::format("the pump has stopped: {}", picture.pump.error->what()));
   }
@@ -69,6 +76,7 @@ Status to_status(const Config& config, const Picture& picture) {
   }
   if (picture.phase == Phase::kSnapshot) status.load = picture.load.tables;
   status.changes_per_second = picture.pump.changes_per_second;
+  status.counts = picture.pump.counts;
   status.changes = picture.pump.changes;
   status.batches = picture.pump.batches;
   status.needs_you = needs_you(picture);
@@ -114,6 +122,7 @@ Status Sidecar::status() {
 std::string Sidecar::metrics() {
   const Picture now = supervisor_.picture();
   metrics_.note_progress(direction_of(now.primary), now.pump.changes, now.pump.batches);
+  metrics_.note_counts(now.pump.counts);
   metrics_.set(to_status(supervisor_.config(), now));
   return metrics_.text();
 }

@@ -73,6 +73,11 @@ std::string to_json(const Status& status) {
       .member("changes", status.changes)
       .member("batches", status.batches)
       .end_object();
+  json.key("capture")
+      .begin_object()
+      .member("prunes", status.counts.prunes)
+      .member("unexplained", status.counts.unexplained)
+      .end_object();
   json.key("sides").begin_array();
   for (const auto& side : status.sides) write_side(json, side);
   json.end_array().key("load").begin_array();

@@ -55,6 +55,7 @@ struct Status {
   double changes_per_second = 0;
   std::uint64_t changes = 0;  // applied since the sidecar started
   std::uint64_t batches = 0;
+  SourceCounts counts;                 // of the pump that runs
   std::vector<std::string> needs_you;  // what waits for a person, with the next command
 };
 

@@ -100,6 +100,9 @@ Status parse_status(std::string_view json) {
   status.changes_per_second = get<double>(rates, "changes_per_second");
   status.changes = get<std::uint64_t>(rates, "changes");
   status.batches = get<std::uint64_t>(rates, "batches");
+  const Element capture = member(root, "capture");
+  status.counts.prunes = get<std::uint64_t>(capture, "prunes");
+  status.counts.unexplained = get<std::uint64_t>(capture, "unexplained");
   using Array = simdjson::dom::array;
   for (const Element item : get<Array>(root, "groups")) status.groups.push_back(parse_group(item));
   for (const Element item : get<Array>(root, "tables")) {

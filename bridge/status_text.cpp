@@ -82,6 +82,9 @@ std::string to_text(const Status& status) {
     out += fmt::format("\n{:.0f} changes/s now, {} changes in {} batches since the start\n",
                        status.changes_per_second, status.changes, status.batches);
   }
+  if (status.counts.unexplained > 0) {
+    out += fmt::format("{} unexplained commits\n", status.counts.unexplained);
+  }
   if (status.quarantined > 0) out += fmt::format("{} rows in quarantine\n", status.quarantined);
   out += status.needs_you.empty() ? "\nnothing needs you\n" : "\nneeds you:\n";
   for (const auto& need : status.needs_you) out += fmt::format("  - {}\n", need);

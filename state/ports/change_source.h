@@ -23,6 +23,13 @@ struct Lag {
   std::chrono::milliseconds age{0};  // of the oldest change not yet acknowledged
 };
 
+/// What the bridge did to, and found at, the side it reads from; since the source was made.
+struct SourceCounts {
+  std::uint64_t prunes = 0;       // writes of ours that an application's transaction may have met
+  std::uint64_t unexplained = 0;  // commits in which capture saw nothing and nothing tells why
+  friend bool operator==(const SourceCounts&, const SourceCounts&) = default;
+};
+
 class ChangeSource {
  public:
   virtual ~ChangeSource() = default;
@@ -40,14 +47,16 @@ class ChangeSource {
   /// Everything up to `durable` may be forgotten. Only notes it; acted upon in pull() and idle().
   virtual void acknowledge(const Position& durable) noexcept = 0;
 
-  /// Housekeeping that may disturb the application (pruning); called by the pump in quiet moments,
-  /// never while a flip is under way.
+  /// Housekeeping that may disturb the application (pruning); called by the pump between batches: in
+  /// quiet moments, and now and then when there are none. Never while a flip is under way.
   virtual void idle() = 0;
 
   /// Ends every read transaction and holds no lock until the next pull().
   virtual void park() noexcept = 0;
 
   virtual Lag lag() = 0;
+
+  virtual SourceCounts counts() { return {}; }
 
   /// Makes a waiting pull() return kIdle soon. Any thread.
   virtual void wake() noexcept = 0;

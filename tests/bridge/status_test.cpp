@@ -28,6 +28,7 @@ Status sample() {
   status.changes_per_second = 12.5;
   status.changes = 99;
   status.batches = 9;
+  status.counts = {5, 2};
   status.needs_you = {"look at the quarantine: \"a\""};
   return status;
 }
@@ -41,7 +42,8 @@ TEST(Status, JsonHasTheDesignedKeys) {
             R"({"bridge":"b","running":false,"groups":[{"name":"all","phase":"reverse",)"
             R"("primary":"postgres","epoch":2,"lag":{"changes":0,"bytes":0,"seconds":0}}],)"
             R"("quarantined":0,"tables":[{"name":"public.t","rows":5}],"last_verify":null,)"
-            R"("rates":{"changes_per_second":0,"changes":0,"batches":0},"sides":[],"load":[],)"
+            R"("rates":{"changes_per_second":0,"changes":0,"batches":0},)"
+            R"("capture":{"prunes":0,"unexplained":0},"sides":[],"load":[],)"
             R"("needs_you":[]})");
 }
 
@@ -63,6 +65,7 @@ TEST(Status, TextSaysWhereWritesGoAndWhatIsNeeded) {
   EXPECT_THAT(text, HasSubstr("connection refused (next try in 2.5 s)"));
   EXPECT_THAT(text, HasSubstr("[######                  ]  25 %  250 rows, 50/s, 15 s left"));
   EXPECT_THAT(text, HasSubstr("2 rows in quarantine"));
+  EXPECT_THAT(text, HasSubstr("2 unexplained commits"));
   EXPECT_THAT(text, HasSubstr("needs you:\n  - look at the quarantine"));
   EXPECT_THAT(to_text(Status{}), HasSubstr("nothing needs you"));
 }
@@ -72,6 +75,9 @@ TEST(Metrics, CountsAndGaugesInPrometheusText) {
   metrics.note_progress(Direction::kForward, 10, 2);
   metrics.note_progress(Direction::kForward, 15, 3);
   metrics.note_progress(Direction::kForward, 4, 1);  // a new pump
+  metrics.note_counts({3, 1});
+  metrics.note_counts({4, 1});
+  metrics.note_counts({1, 0});  // a new pump
   metrics.note_flip(Side::kPostgres, std::chrono::milliseconds(30));
   metrics.set(sample());
   const std::string text = metrics.text();
@@ -87,6 +93,8 @@ TEST(Metrics, CountsAndGaugesInPrometheusText) {
         R"(switchback_primary{bridge="twitter",group="all",side="postgres"} 0)",
         R"(switchback_up{bridge="twitter",side="postgres"} 0)",
         R"(switchback_quarantined{bridge="twitter"} 2)",
+        R"(switchback_log_prunes_total{bridge="twitter"} 5)",
+        R"(switchback_unexplained_commits_total{bridge="twitter"} 1)",
         R"(switchback_flips_total{bridge="twitter",to="postgres"} 1)",
         R"(switchback_flip_pause_seconds_bucket{bridge="twitter",to="postgres",le="0.05"} 1)"}) {
     EXPECT_THAT(text, HasSubstr(line));

@@ -56,7 +56,8 @@ BatchBuilder::BatchBuilder(SQLite::Database& database, const Mapping& mapping,
       keys_(folder, mapping.tables.size()),
       begin_(database, "BEGIN"),
       commit_(database, "COMMIT"),
-      schema_version_(database, "PRAGMA main.schema_version") {
+      schema_version_(database, "PRAGMA main.schema_version"),
+      data_version_of_(database, "PRAGMA main.data_version") {
   rows_.resize(mapping.tables.size());
   for (const TableId id : parents_first_) {
     rows_[index(id)] = std::make_unique<DirtyRows>(database, mapping, mapping.table(id));
@@ -101,12 +102,13 @@ BatchBuilder::Round BatchBuilder::round(ChunkSpool& spool, const LogMark& acknow
 }
 
 void BatchBuilder::check_schema() {
-  std::int64_t version = 0;
-  {
-    const ResetAtEnd reset(schema_version_);
-    schema_version_.step();
-    version = sqlite3_column_int64(schema_version_.get(), 0);
-  }
+  const auto number = [](Prepared& pragma) {
+    const ResetAtEnd reset(pragma);
+    pragma.step();
+    return sqlite3_column_int64(pragma.get(), 0);
+  };
+  const std::int64_t version = number(schema_version_);
+  data_version_ = number(data_version_of_);
   if (version == seen_schema_version_) return;
   check_schema_();
   seen_schema_version_ = version;

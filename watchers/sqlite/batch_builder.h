@@ -56,6 +56,8 @@ class BatchBuilder {
   const LogMark& mark() const { return mark_; }
   std::uint64_t history() const { return history_; }
   bool under_way() const { return under_way_; }
+  /// `PRAGMA data_version` of the last round's snapshot.
+  std::int64_t data_version() const { return data_version_; }
 
  private:
   class Snapshot;
@@ -83,12 +85,13 @@ class BatchBuilder {
   LogReader log_;
   DirtyKeys keys_;
   std::vector<std::unique_ptr<DirtyRows>> rows_;  // by TableId; null for tables of other stores
-  Prepared begin_, commit_, schema_version_;
+  Prepared begin_, commit_, schema_version_, data_version_of_;
 
   std::uint64_t history_ = 0;
   LogMark mark_;
   bool under_way_ = false;
   std::int64_t seen_schema_version_ = -1;
+  std::int64_t data_version_ = 0;
   Chunk chunk_;
 
   // Of the round under way.

@@ -156,7 +156,12 @@ bool is_busy(const SQLite::Exception& error) {
 
 // Busy or not, the transaction must not outlive the attempt.
 std::int64_t prune_once(SQLite::Database& database, const LogMark& keep, std::int64_t before) {
-  SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
+  // With a rollback journal COMMIT needs the database for itself. Who took that at once either
+  // fails before anything was written, or makes others wait who have read nothing yet; asked for at
+  // the end, it fails after every transaction in between has failed to write.
+  SQLite::Transaction transaction(database, in_wal_mode(database)
+                                                ? SQLite::TransactionBehavior::IMMEDIATE
+                                                : SQLite::TransactionBehavior::EXCLUSIVE);
   // In another history the seqs mean other entries: leave them for whoever looks into it.
   SQLite::Statement find(
       database, fmt::format("SELECT 1 FROM main.{} WHERE seq = ?1 AND nonce = ?2", kLogTable));
@@ -174,8 +179,8 @@ std::int64_t prune_once(SQLite::Database& database, const LogMark& keep, std::in
 
 }  // namespace
 
-std::int64_t prune_log(const std::filesystem::path& path, const LogMark& keep,
-                       const PruneLimits& limits) {
+std::optional<std::int64_t> prune_log(const std::filesystem::path& path, const LogMark& keep,
+                                      const PruneLimits& limits) {
   try {
     SQLite::Database database = open_database(path, SqliteUse::kWrite);
     database.setBusyTimeout(0);
@@ -187,7 +192,7 @@ std::int64_t prune_log(const std::filesystem::path& path, const LogMark& keep,
     if (keep.seq - first < limits.least_entries) return 0;
     return prune_once(database, keep, std::min(keep.seq, first + limits.most_entries));
   } catch (const SQLite::Exception& error) {
-    if (is_busy(error)) return 0;
+    if (is_busy(error)) return std::nullopt;
     throw_sqlite_error(error, path);
   }
 }

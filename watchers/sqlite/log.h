@@ -76,9 +76,9 @@ struct PruneLimits {
 };
 
 /// Deletes entries before `keep`, which stays. One attempt, in a transaction of its own on a
-/// connection of its own, without waiting for any lock. Returns how many went: 0 if there were too
-/// few or somebody else was writing.
-std::int64_t prune_log(const std::filesystem::path& database, const LogMark& keep,
-                       const PruneLimits& limits);
+/// connection of its own, without waiting for any lock. Returns how many went, 0 if there were too
+/// few; nullopt if somebody else was writing: then nothing was done, and nobody disturbed.
+std::optional<std::int64_t> prune_log(const std::filesystem::path& database, const LogMark& keep,
+                                      const PruneLimits& limits);
 
 }  // namespace switchback

@@ -60,6 +60,13 @@ void throw_sqlite_error(const SQLite::Exception& error, const std::filesystem::p
 
 namespace {
 
+/// The last connection to close copies the -wal into the file. If that is another file by then,
+/// because somebody wrote a copy over it, the copy would be ruined.
+void pin_reader(SQLite::Database& database) {
+  sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  database.exec("PRAGMA query_only = ON;");
+}
+
 void pin_writer(SQLite::Database& database) {
   // Without triggers neither capture nor fence nor the application's own triggers act on what the
   // bridge writes; ON DELETE CASCADE is no trigger, so foreign_keys must be off as well.
@@ -80,12 +87,24 @@ SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use)
     SQLite::Database database(path.string(), SQLite::OPEN_READWRITE);
     wait_by_default(database.getHandle());
     database.exec("PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY;");
-    if (use == SqliteUse::kRead) database.exec("PRAGMA query_only = ON;");
+    if (use == SqliteUse::kRead) pin_reader(database);
     if (use == SqliteUse::kWrite) pin_writer(database);
     return database;
   } catch (const SQLite::Exception& error) {
     throw_sqlite_error(error, path);
   }
+}
+
+std::optional<bool> file_says_wal(SQLite::Database& database) {
+  constexpr int kReadVersionAt = 19;
+  sqlite3_file* file = nullptr;
+  sqlite3_file_control(database.getHandle(), "main", SQLITE_FCNTL_FILE_POINTER, &file);
+  unsigned char version = 0;
+  if (file == nullptr || file->pMethods == nullptr ||
+      file->pMethods->xRead(file, &version, 1, kReadVersionAt) != SQLITE_OK) {
+    return std::nullopt;
+  }
+  return version == 2;
 }
 
 bool in_wal_mode(SQLite::Database& database) {

@@ -5,6 +5,7 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -42,5 +43,10 @@ SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use)
 
 /// True if the database is in WAL mode.
 bool in_wal_mode(SQLite::Database& database);
+
+/// What the file's own header says of WAL mode, read past SQLite's cache: an open connection does
+/// not notice that the file was written over. nullopt while it has no header.
+/// https://www.sqlite.org/fileformat2.html#file_format_version_numbers
+std::optional<bool> file_says_wal(SQLite::Database& database);
 
 }  // namespace switchback

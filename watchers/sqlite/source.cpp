@@ -1,5 +1,6 @@
 #include "watchers/sqlite/source.h"
 
+#include <spdlog/spdlog.h>
 #include <sqlite3.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "state/base/error.h"
 #include "state/model/chunk_spool.h"
 #include "watchers/sqlite/batch_builder.h"
+#include "watchers/sqlite/blind_spots.h"
 #include "watchers/sqlite/install.h"
 #include "watchers/sqlite/objects.h"
 #include "watchers/sqlite/watch.h"
@@ -25,6 +27,8 @@ using Clock = Deadline::Clock;
 constexpr std::chrono::microseconds kBusyFirst{100};
 constexpr std::chrono::microseconds kBusyMost{2'000};
 constexpr int kBusyFastTries = 400;
+// How soon to try a prune again when somebody else was writing.
+constexpr std::chrono::milliseconds kBetweenTries{100};
 
 /// When each of the batches that are not acknowledged yet was seen, for lag(). Bounded: with very
 /// many under way, the newer ones count as older than they are.
@@ -74,6 +78,7 @@ class SqliteSource : public ChangeSource {
   void idle() override;
   void park() noexcept override;
   Lag lag() override;
+  SourceCounts counts() override { return counts_; }
   void wake() noexcept override { watch_.wake(); }
 
  private:
@@ -94,18 +99,22 @@ class SqliteSource : public ChangeSource {
   StoreWatch watch_;
   std::optional<SQLite::Database> database_;
   std::optional<BatchBuilder> builder_;
+  std::optional<BlindSpots> blind_spots_;
   bool wal_ = false;
 
   int busy_tries_ = 0;
   LogMark acknowledged_;
   Unacknowledged unacknowledged_;
+  SourceCounts counts_;
   Clock::time_point last_change_{};
   Clock::time_point next_prune_{};
+  Clock::time_point next_try_{};
   Clock::time_point next_file_check_{};
 };
 
 // The file is opened anew each time: it may have been replaced since.
 void SqliteSource::start(const Position& applied) {
+  blind_spots_.reset();
   builder_.reset();
   database_.reset();
   spool_.clear();
@@ -131,12 +140,14 @@ void SqliteSource::open(const Position& applied) {
   builder_.emplace(
       *database_, *mapping_, store_, spool_folder_,
       [this] { require_capture(*database_, *mapping_, store_); }, limits_.on_round);
+  blind_spots_.emplace(*database_, wal_, *mapping_, store_);
   builder_->start(applied);
   acknowledged_ = builder_->mark();
   // From here on the watch and the next look decide how long to wait for a lock.
   database_->setBusyTimeout(0);
   watch_.drain();
   next_file_check_ = Clock::now();
+  if (next_prune_ == Clock::time_point{}) next_prune_ = Clock::now();
 }
 
 // A database that was renamed away or replaced would be read from the old file for ever.
@@ -146,9 +157,9 @@ void SqliteSource::check_same_file() {
   next_file_check_ = Clock::now() + kEvery;
   int moved = 0;
   sqlite3_file_control(database_->getHandle(), "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-  if (moved == 0) return;
+  if (moved == 0 && file_says_wal(*database_) == wal_) return;
   throw Error(ErrorKind::kUnreachable, Retry::kLater,
-              "the database file was moved or replaced by another",
+              "the database file was moved, replaced or written over by another",
               {.object = path_.string(), .next = "put the database back, or wait for the new one"});
 }
 
@@ -204,8 +215,24 @@ bool SqliteSource::build(Deadline deadline, const std::stop_token& stop, bool& w
 }
 
 BatchBuilder::Round SqliteSource::round() {
+  using Round = BatchBuilder::Round;
   const RoundLimits limits{wal_ ? limits_.wal_round : limits_.rollback_round, limits_.round_bytes};
-  return builder_->round(spool_, acknowledged_, limits);
+  blind_spots_->expect();
+  const Round round = builder_->round(spool_, acknowledged_, limits);
+  if (round == Round::kBusy) return round;
+  try {
+    const bool logged = round != Round::kNothing;
+    if (blind_spots_->look(builder_->data_version(), logged)) {
+      ++counts_.unexplained;
+      spdlog::warn(
+          "{}: a commit changed the database and logged nothing, though every table is "
+          "captured: what it changed is not at the other side",
+          path_.string());
+    }
+  } catch (const SQLite::Exception& error) {
+    if (error.getErrorCode() != SQLITE_BUSY) throw;  // the next look asks again
+  }
+  return round;
 }
 
 void SqliteSource::acknowledge(const Position& durable) noexcept {
@@ -218,10 +245,17 @@ void SqliteSource::acknowledge(const Position& durable) noexcept {
 
 void SqliteSource::idle() {
   const auto now = Clock::now();
-  if (!builder_ || now < next_prune_ || now < last_change_ + limits_.prune_quiet) return;
-  next_prune_ = now + limits_.prune_every;
-  const std::int64_t gone = prune_log(path_, acknowledged_, limits_.prune);
-  if (gone >= limits_.prune.most_entries) next_prune_ = now + limits_.prune_again;
+  if (!builder_ || now < next_prune_ || now < next_try_) return;
+  const bool overdue = now >= next_prune_ + limits_.prune_every;
+  if (!overdue && now < last_change_ + limits_.prune_quiet) return;
+  const auto gone = prune_log(path_, acknowledged_, limits_.prune);
+  if (!gone) {
+    next_try_ = now + kBetweenTries;
+    return;
+  }
+  if (*gone > 0) ++counts_.prunes;
+  next_prune_ =
+      now + (*gone >= limits_.prune.most_entries ? limits_.prune_again : limits_.prune_every);
 }
 
 // Rounds end their read transaction themselves, so nothing is open between two calls. A batch that

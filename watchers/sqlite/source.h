@@ -29,6 +29,7 @@ struct SqliteSourceLimits {
   std::chrono::microseconds rollback_gap{5'000};
 
   PruneLimits prune;
+  /// Waited for a quiet moment as long again; then the log must not grow any further.
   std::chrono::milliseconds prune_every{120'000};
   /// Sooner, when the last one left more than one prune's worth.
   std::chrono::milliseconds prune_again{10'000};

@@ -96,7 +96,7 @@ TEST_P(LargeBatchTest, ConvergesUnderAWriterInShortReads) {
   const int during = written;
   writer.request_stop();
   writer.join();
-  while (pull_batch(*source_, replica, milliseconds(100))) {
+  while (pull_batch(*source_, replica, milliseconds(3'000))) {
   }
   EXPECT_EQ(replica.rows(), Replica::rows_of(store_.application(), *store_.mapping()));
   EXPECT_GT(during, 0);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sqlite3.h>
 #include <sys/resource.h>
 #include <time.h>
 
@@ -217,6 +218,7 @@ TEST_P(SourceTest, KeysOfOtherTypesAreOtherRows) {
 TEST_P(SourceTest, RandomWorkIsFollowed) {
   start();
   std::mt19937 random(7);
+  std::uint64_t reached = 0;
   const auto pick = [&](int below) {
     return static_cast<int>(random() % static_cast<unsigned>(below));
   };
@@ -247,8 +249,9 @@ TEST_P(SourceTest, RandomWorkIsFollowed) {
       }
       transaction.commit();
     }
-    while (pull_batch(*source_, *replica_, milliseconds(5))) {
-    }
+    const auto end =
+        static_cast<std::uint64_t>(store_->number("SELECT max(seq) FROM _switchback_log"));
+    while (reached < end) reached = pull_batch(*source_, *replica_).value().value;
     expect_equal();
     ASSERT_FALSE(HasFailure()) << "batch " << batch;
   }
@@ -412,12 +415,87 @@ TEST_P(SourceTest, PrunesWhenDueAndNeverWhileParked) {
   EXPECT_EQ(entries(), before);
   source_->idle();
   EXPECT_EQ(entries(), 1);
+  EXPECT_EQ(source_->counts().prunes, 1u);
+  EXPECT_EQ(pull(milliseconds(20)), Pull::kIdle);
+  EXPECT_EQ(source_->counts().unexplained, 0u) << "our own write";
   exec("INSERT INTO parent(id, name) VALUES (1000, 'after')");
   expect_batch(1);
   start({}, *boundary);
   replica_ = std::make_unique<Replica>(store_->mapping());
   EXPECT_TRUE(pull_batch(*source_, *replica_));
   EXPECT_EQ(replica_->changes(), 1u);
+}
+
+// The port's promise to applications: at most one of their transactions fails for each prune, none
+// for anything else; and the log of one that never pauses is pruned as well.
+TEST_P(SourceTest, PrunesBesideAnApplicationThatNeverPauses) {
+  SqliteSourceLimits limits;
+  limits.prune = {.least_entries = 200, .most_entries = 1'000};
+  limits.prune_every = milliseconds(150);
+  limits.prune_quiet = milliseconds(60'000);
+  start(limits);
+  exec("INSERT INTO parent(id, name) VALUES (1, 'one')");
+  std::atomic<int> busy = 0, busy_commits = 0;
+  std::jthread application([&](std::stop_token stop) {
+    SQLite::Database mine(store_->path().string(), SQLite::OPEN_READWRITE);
+    mine.setBusyTimeout(1'000);
+    mine.exec("PRAGMA synchronous = OFF");
+    while (!stop.stop_requested()) {
+      int failed = 0;
+      for (const char* sql :
+           {"BEGIN", "SELECT name FROM parent", "UPDATE parent SET flag = 1", "COMMIT"}) {
+        failed = mine.tryExec(sql);
+        if (failed == SQLITE_BUSY && sql[0] == 'C') ++busy_commits;
+        if (failed != SQLITE_OK && failed != SQLITE_ROW) break;
+      }
+      if (sqlite3_get_autocommit(mine.getHandle()) != 0) continue;
+      ++busy;
+      mine.tryExec("ROLLBACK");
+    }
+  });
+  const Deadline deadline = Deadline::in(std::chrono::seconds(60));
+  while (source_->counts().prunes < 4 && !deadline.passed()) {
+    const auto boundary = pull_batch(*source_, *replica_, milliseconds(200));
+    if (boundary) source_->acknowledge(*boundary);
+    source_->idle();
+  }
+  application.request_stop();
+  application.join();
+  EXPECT_GE(source_->counts().prunes, 4u);
+  if (wal()) {
+    EXPECT_LE(static_cast<std::uint64_t>(busy), source_->counts().prunes);
+  }
+  EXPECT_EQ(busy_commits, 0);
+  EXPECT_EQ(source_->counts().unexplained, 0u);
+}
+
+TEST_P(SourceTest, ACommitThatWentPastTheTriggersIsCounted) {
+  start_settled();
+  exec("INSERT INTO parent(id, name) VALUES (1, 'one')");
+  expect_batch(1);
+  EXPECT_EQ(pull(milliseconds(20)), Pull::kIdle);
+  EXPECT_EQ(source_->counts(), SourceCounts{});
+  sqlite3* const handle = store_->application().getHandle();
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  exec("UPDATE parent SET name = 'unseen'");
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, nullptr);
+  EXPECT_EQ(pull(milliseconds(1'500)), Pull::kIdle);
+  EXPECT_EQ(source_->counts().unexplained, 1u);
+  EXPECT_EQ(pull(milliseconds(20)), Pull::kIdle);
+  EXPECT_EQ(source_->counts().unexplained, 1u) << "once";
+}
+
+TEST_P(SourceTest, WhatHasAReasonIsNoUnexplainedCommit) {
+  start_settled();
+  for (const char* sql : {"UPDATE parent SET name = name WHERE id = -1", "PRAGMA user_version = 7",
+                          "ANALYZE", "INSERT INTO parent(id, name) VALUES (1, 'one')", "ANALYZE",
+                          "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "CREATE TABLE notes(x)",
+                          "INSERT INTO notes VALUES (1)", "UPDATE notes SET x = 2"}) {
+    store_->application().tryExec(sql);
+    pull_batch(*source_, *replica_, milliseconds(100));
+    EXPECT_EQ(source_->counts().unexplained, 0u) << sql;
+  }
+  expect_equal();
 }
 
 double cpu_seconds() {
