@@ -106,6 +106,7 @@ std::string decode_numeric(std::string_view bytes) {
   if (sign == kNan) return "NaN";
   if (sign == kPlusInf || sign == kMinusInf) refuse("an infinite NUMERIC value");
   if (sign != kPositive && sign != kNegative) refuse("a NUMERIC value with an unknown sign");
+  if (scale > kMostFractionDigits) refuse("a NUMERIC value with a scale beyond 16383");
   const auto group_at = [&](int position) -> std::string {
     const int i = weight - position;  // position: the power of 10000
     if (i < 0 || i >= count) return "0000";
@@ -120,9 +121,17 @@ std::string decode_numeric(std::string_view bytes) {
   integer.erase(0, std::min(integer.find_first_not_of('0'), integer.size()));
   if (integer.empty()) integer = "0";
   std::string fraction;
-  for (int position = -1; fraction.size() < scale; --position) fraction += group_at(position);
+  for (int position = -1; fraction.size() < scale || weight - position < count; --position) {
+    fraction += group_at(position);
+  }
+  // Cutting them off would be another value.
+  if (fraction.find_first_not_of('0', scale) != fraction.npos) {
+    refuse("a NUMERIC value with digits beyond its scale");
+  }
   fraction.resize(scale);
-  return (sign == kNegative ? "-" : "") + integer + (fraction.empty() ? "" : "." + fraction);
+  const bool zero = integer == "0" && fraction.find_first_not_of('0') == fraction.npos;
+  return (sign == kNegative && !zero ? "-" : "") + integer +
+         (fraction.empty() ? "" : "." + fraction);
 }
 
 }  // namespace switchback

@@ -71,6 +71,10 @@ TEST(Codec, NumericRefusesWhatIsNoDecimal) {
   }
   EXPECT_THROW(encode_numeric(std::string(140000, '1'), out), Error);
   EXPECT_THROW(decode_numeric(""), Error);
+  // Found by pg_codec_fuzz: a scale and digits that no NUMERIC has, and a zero below zero.
+  EXPECT_THROW(decode_numeric(std::string("\0\0\0\0\0\0\x50\xb2", 8)), Error);
+  EXPECT_THROW(decode_numeric(std::string("\0\1\xff\xff\0\0\0\1\0\1", 10)), Error);
+  EXPECT_EQ(decode_numeric(std::string("\0\0\0\0\x40\0\0\1", 8)), "0.0");
   EXPECT_THROW(decode_numeric(std::string("\0\1\0\0\0\0\0\0", 8)), Error);    // a digit is missing
   EXPECT_THROW(decode_numeric(std::string("\0\0\0\0\xD0\0\0\0", 8)), Error);  // infinity
 }
