@@ -1,6 +1,7 @@
 """The whole life of the WidgeTDC system's bridge, and what only this system has: everything in the -wal, keys made on
 both sides, cascades, decimals and doubles, one column with dates in two spellings."""
 import os
+import subprocess
 import sys
 import unittest
 
@@ -164,6 +165,29 @@ class Values(unittest.TestCase):
             self.on_new(f"UPDATE pal_focus_windows SET updated_at = '2025-05-06 07:08:09Z' WHERE id = {key}")
         self.becomes(lambda: [self.on_old(f"SELECT updated_at FROM pal_focus_windows WHERE id = {key}")[0][0]
                               for key in keys], ["2025-05-06T07:08:09.000Z", "2025-05-06 07:08:09"])
+
+    def checked(self):
+        """What the checker says of both stores, without a journal."""
+        done = subprocess.run([*self.life.program("checker.py"), "--old", self.life.path(self.life.store), "--postgres",
+                               self.life.url], capture_output=True, text=True, check=False)
+        return done.stdout.splitlines()
+
+    def test_the_checker_names_a_cell_that_differs_ever_so_little(self):
+        self.becomes(lambda: self.checked()[-1].rsplit(", ", 1)[1], "0 lost")
+        for table, column, damage in (("memory_relations", "strength", "abs(strength - 0.01)"),
+                                      ("evolution_kpis", "kpi_delta", "1e-300 + coalesce(kpi_delta, 0) * (1 + 3e-16)"),
+                                      ("pal_focus_windows", "updated_at", "updated_at + interval '1 microsecond'"),
+                                      ("structured_facts", "doc_id",
+                                       "(SELECT max(id) FROM raw_documents WHERE id <> coalesce(doc_id, 0))"),
+                                      ("memory_entities", "text", "text || ' '")):
+            write = f"UPDATE {table} SET {column} = {{}} WHERE id = (SELECT min(id) FROM {table})"
+            was = self.on_new(f"SELECT {column} FROM {table} ORDER BY id LIMIT 1")[0][0]
+            self.on_new("BEGIN; SET LOCAL switchback.applying = 'on'; " + write.format(damage) + "; COMMIT")
+            lines = self.checked()
+            self.assertRegex(lines[0], rf"^differs {table} \d+ {column} ")
+            self.assertEqual(len(lines), 2, lines)
+            with self.new.cursor() as cursor:
+                cursor.execute("BEGIN; SET LOCAL switchback.applying = 'on'; " + write.format("%s") + "; COMMIT", (was,))
 
     def test_a_column_that_only_postgres_has_keeps_its_value(self):
         self.flip_to("postgres")
