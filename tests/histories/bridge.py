@@ -320,6 +320,6 @@ class Bridge:
                 cursor.execute("SELECT count(*) FROM switchback.quarantine WHERE bridge = 'h'")
                 held = cursor.fetchone()[0]
                 held += look.execute("SELECT count(*) FROM _switchback_quarantine").fetchone()[0]
-                return compare.differences(self.script["tables"], look, cursor, held)
+                return compare.differences(self.script["tables"], look, cursor, held, self.script.get("lingers", False))
         finally:
             look.close()

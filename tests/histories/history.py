@@ -48,7 +48,7 @@ class Maker:
                 self.flip()
         if not self.stays and rng.random() < 0.1:
             self.steps.append(["abandon"])
-        return {"journal_mode": mode, "habits": habits, **self.schema.script(), "steps": self.steps}
+        return {"journal_mode": mode, "lingers": self.stays, "habits": habits, **self.schema.script(), "steps": self.steps}
 
     def armed(self, points, chance, action="crash"):
         """The environment of a sidecar that dies at one of the points, or of one that does not."""

@@ -15,6 +15,8 @@ class SqliteWrites:
         """A random value for a column."""
         if key and column.kind in values.KEY_NUMBERS:
             return values.key_number(self.rng, column.kind)
+        if column.only_old:  # beyond its greatest number SQLite would go on with random ones
+            return self.rng.choice(["NULL", str(self.rng.randint(0, 9))])
         kind = values.KINDS[column.kind]
         if self.odd and not key and self.rng.random() < 0.08:
             return self.rng.choice(kind.odd) if kind.odd else "NULL"
