@@ -44,7 +44,7 @@ bool BlindSpots::has_uncaptured_tables() {
   while (query.executeStep()) {
     const std::string name = query.getColumn(0).getString();
     const auto captures = [&](const TableMap& map) {
-      return map.flows() && map.store == store_ && same_name(map.old_table, name);
+      return map.flows() && map.store == store_ && same_sqlite_name(map.old_table, name);
     };
     if (std::none_of(mapping_.tables.begin(), mapping_.tables.end(), captures)) return true;
   }

@@ -52,7 +52,7 @@ void RowWriter::look_for_unique() {
     const bool any = names.getColumn(0).isNull() || names.getColumn(1).getInt() != 0;
     const std::string name = any ? "" : names.getColumn(0).getString();
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-      if (any || same_name(map_->columns[i].old_name, name)) columns_[i].in_unique = true;
+      if (any || same_sqlite_name(map_->columns[i].old_name, name)) columns_[i].in_unique = true;
     }
   }
 }

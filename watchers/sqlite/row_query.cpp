@@ -161,7 +161,7 @@ std::vector<KeyForm> key_forms(const ColumnMap& column, const Cell& cell, const 
   return forms;
 }
 
-bool same_name(std::string_view a, std::string_view b) {
+bool same_sqlite_name(std::string_view a, std::string_view b) {
   return a.size() == b.size() && !a.empty() &&
          sqlite3_strnicmp(a.data(), b.data(), static_cast<int>(a.size())) == 0;
 }

@@ -19,7 +19,7 @@
 namespace switchback {
 
 /// As SQLite compares the names of tables and columns. An empty one is nobody's.
-bool same_name(std::string_view a, std::string_view b);
+bool same_sqlite_name(std::string_view a, std::string_view b);
 
 /// "c1, c2, …": the mapped columns in table-map order, quoted; NULL for a column that the old side
 /// does not have.

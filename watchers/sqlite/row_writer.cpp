@@ -56,10 +56,10 @@ void RowWriter::look_at_columns() {
   while (columns.executeStep()) {
     const std::string name = columns.getColumn(0).getString();
     for (auto& rowid : rowid_names) {
-      if (same_name(rowid, name)) rowid = {};
+      if (same_sqlite_name(rowid, name)) rowid = {};
     }
     for (std::size_t i = 0; i < columns_.size(); ++i) {
-      if (!same_name(map_->columns[i].old_name, name)) continue;
+      if (!same_sqlite_name(map_->columns[i].old_name, name)) continue;
       columns_[i].writable = columns.getColumn(2).getInt() == 0;
       columns_[i].affinity = affinity_of(columns.getColumn(1).getString(), strict);
       columns_[i].one_form = has_one_form(kind_of(map_->columns[i].type), columns_[i].affinity);
