@@ -57,7 +57,8 @@ void HeldChanges::settle(Transaction& transaction, bool last) {
     // A chain resolves in one pass if walked from its free end: so both ways in turn.
     bool forward = true;
     while (try_each(transaction, forward)) forward = !forward;
-  } while (break_circles(transaction) || (last && null_orphans(transaction)));
+  } while (break_circles(transaction) || close_references(transaction) ||
+           (last && null_orphans(transaction)));
   if (held_.empty()) clear();
 }
 

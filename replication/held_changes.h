@@ -61,6 +61,8 @@ class HeldChanges {
   bool try_each(Transaction& transaction, bool forward);
   bool null_orphans(Transaction& transaction);
   bool null_orphan(Transaction& transaction, const Held& held) const;
+  bool close_references(Transaction& transaction);
+  bool loosen_and_close(Transaction& transaction, std::set<std::uint32_t>& hopeless);
   bool break_circles(Transaction& transaction);
   std::vector<Held*> stuck_over_values(const std::set<std::uint32_t>& hopeless);
   bool exchange_at_once(Transaction& transaction, const std::vector<Held*>& stuck);

@@ -1,5 +1,5 @@
-// Held changes whose rows have each other's unique values or keys: all of them let go first, then
-// each takes its own.
+// Held changes whose rows have each other's unique values or keys, or refer to each other: all of
+// them let go first, then each takes its own.
 #include <algorithm>
 #include <numeric>
 
@@ -15,6 +15,19 @@ constexpr std::string_view kExclusionViolation = "23P01";
 
 // Each round leaves out what failed in the one before.
 constexpr int kMostRounds = 16;
+
+constexpr std::string_view kForeignKeyViolation = "23503";
+
+/// All columns of references that a row of the table can do without for a while.
+std::vector<std::uint16_t> loose_columns(const TableMap& table) {
+  std::vector<std::uint16_t> loose;
+  for (const ForeignKey& key : table.foreign_keys) {
+    for (const std::uint16_t column : key.columns) {
+      if (column >= table.key_width && !table.columns[column].not_null) loose.push_back(column);
+    }
+  }
+  return loose;
+}
 
 bool over_a_value(const RowError& error) {
   return error.sqlstate == kUniqueViolation || error.sqlstate == kExclusionViolation;
@@ -152,6 +165,55 @@ bool HeldChanges::break_circles(Transaction& transaction) {
     transaction.back();
   }
   return false;
+}
+
+/// True if rows that refer to each other could be applied: first without their references.
+bool HeldChanges::close_references(Transaction& transaction) {
+  std::set<std::uint32_t> hopeless;
+  for (int round = 0; round < kMostRounds; ++round) {
+    const auto before = hopeless.size();
+    transaction.mark();
+    if (loosen_and_close(transaction, hopeless)) {
+      transaction.keep();
+      std::erase_if(held_, [&](const Held& held) {
+        return held.error.sqlstate == kForeignKeyViolation && !hopeless.contains(held.change);
+      });
+      return true;
+    }
+    transaction.back();
+    if (hopeless.size() == before) return false;
+  }
+  return false;
+}
+
+/// False if nobody is left, or one of them could not be applied; it is hopeless from now on.
+bool HeldChanges::loosen_and_close(Transaction& transaction, std::set<std::uint32_t>& hopeless) {
+  const std::uint32_t only = 0;
+  const auto before = hopeless.size();
+  std::vector<Held*> strict, loosened;
+  for (Held& held : held_) {
+    if (held.error.sqlstate != kForeignKeyViolation || hopeless.contains(held.change)) continue;
+    const TableMap& table = mapping_.table(held.table);
+    const Change& change = chunk_.changes()[held.change];
+    const auto loose = loose_columns(table);
+    if (change.op != Op::kUpsert || loose.empty()) {
+      strict.push_back(&held);
+      continue;
+    }
+    Chunk bare;
+    copy_change(chunk_, change, table.key_width, bare, loose);
+    const bool done = !transaction.attempt(bare, std::span(&only, 1));
+    done ? loosened.push_back(&held) : static_cast<void>(hopeless.insert(held.change));
+  }
+  for (const auto* held_now : {&strict, &loosened}) {
+    for (Held* held : *held_now) {
+      auto error = transaction.attempt(chunk_, std::span(&held->change, 1));
+      if (!error) continue;
+      held->error = std::move(*error);
+      hopeless.insert(held->change);
+    }
+  }
+  return !loosened.empty() && hopeless.size() == before;
 }
 
 }  // namespace switchback

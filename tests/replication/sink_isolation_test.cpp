@@ -151,7 +151,9 @@ TEST_F(SinkIsolation, ALaterChangeOfTheKeyReplacesTheRefusedOne) {
   EXPECT_EQ(sink_->quarantined(), 0u);
 }
 
-TEST_F(SinkIsolation, WhatADeferredConstraintRefusesIsFoundBeforeCommit) {
+using Trap05_Orphans = SinkIsolation;
+
+TEST_F(Trap05_Orphans, WhatADeferredConstraintRefusesIsFoundBeforeCommit) {
   make(
       "CREATE TABLE p (id int PRIMARY KEY);"
       "CREATE TABLE q (id int PRIMARY KEY, p int REFERENCES p DEFERRABLE INITIALLY DEFERRED)");
@@ -162,7 +164,7 @@ TEST_F(SinkIsolation, WhatADeferredConstraintRefusesIsFoundBeforeCommit) {
   EXPECT_EQ(sql("SELECT count(*) FROM q"), "19");
 }
 
-TEST_F(SinkIsolation, AParentThatComesAfterItsChildIsWaitedFor) {
+TEST_F(Trap05_Orphans, AParentThatComesAfterItsChildIsWaitedFor) {
   make("CREATE TABLE t (id int PRIMARY KEY, up int REFERENCES t)");
   upsert("t", {"3", "2"});
   upsert("t", {"2", "1"});
@@ -176,7 +178,7 @@ constexpr const char* kFamily =
     "CREATE TABLE p (id int PRIMARY KEY);"
     "CREATE TABLE q (id int PRIMARY KEY, a int REFERENCES p, b int REFERENCES p, v text)";
 
-TEST_F(SinkIsolation, OrphansAreQuarantinedOrLoseTheirReference) {
+TEST_F(Trap05_Orphans, OrphansAreQuarantinedOrLoseTheirReference) {
   make(kFamily);
   upsert("p", {"1"});
   upsert("q", {"1", "1", "1", "x"});
@@ -192,7 +194,7 @@ TEST_F(SinkIsolation, OrphansAreQuarantinedOrLoseTheirReference) {
   EXPECT_EQ(entries(), "");
 }
 
-TEST_F(SinkIsolation, AParentWithChildrenIsNotDeletedWhateverThePolicy) {
+TEST_F(Trap05_Orphans, AParentWithChildrenIsNotDeletedWhateverThePolicy) {
   make(kFamily);
   table("q").orphans = Orphans::kNull;
   upsert("p", {"1"});
@@ -201,6 +203,54 @@ TEST_F(SinkIsolation, AParentWithChildrenIsNotDeletedWhateverThePolicy) {
   remove("p", {"1"});
   EXPECT_EQ(summary(commit()), "[\"1\"]: 23503\n");
   EXPECT_EQ(sql("SELECT count(*) FROM p"), "1");
+}
+
+TEST_F(Trap05_Orphans, AnOrphanFollowsOnceItsParentComes) {
+  make(kFamily);
+  upsert("q", {"1", "5", std::nullopt, "x"});
+  EXPECT_EQ(summary(commit()), "[\"1\"]: 23503\n");
+  upsert("p", {"5"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sink_->quarantined(), 1u) << "nobody spoke of the child";
+  upsert("q", {"1", "5", std::nullopt, "x"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sink_->quarantined(), 0u);
+}
+
+TEST_F(Trap05_Orphans, AParentGoesOnceItsChildrenWentLaterInTheBatch) {
+  make(kFamily);
+  for (const char* id : {"1", "2"}) upsert("p", {id});
+  for (const char* id : {"1", "2"}) upsert("q", {id, id, std::nullopt, "x"});
+  EXPECT_THAT(commit(), IsEmpty());
+  remove("p", {"1"});
+  remove("p", {"2"});
+  apply();
+  remove("q", {"1"});
+  upsert("q", {"2", std::nullopt, std::nullopt, "x"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT count(*) FROM p"), "0");
+  EXPECT_EQ(sql("SELECT id FROM q"), "2");
+}
+
+TEST_F(Trap05_Orphans, RowsThatReferToEachOther) {
+  make(
+      "CREATE TABLE a (id int PRIMARY KEY, b int, c int NOT NULL DEFAULT 0);"
+      "CREATE TABLE b (id int PRIMARY KEY, a int NOT NULL REFERENCES a);"
+      "ALTER TABLE a ADD CONSTRAINT to_b FOREIGN KEY (b) REFERENCES b;"
+      "CREATE TABLE self (id int PRIMARY KEY, up int REFERENCES self)");
+  upsert("a", {"1", "1", "7"});
+  upsert("a", {"2", "9", "7"});  // nobody's 9
+  upsert("b", {"1", "1"});
+  upsert("self", {"1", "2"});
+  upsert("self", {"2", "3"});
+  upsert("self", {"3", "1"});
+  upsert("self", {"4", "4"});
+  upsert("self", {"5", "6"});  // an orphan, and one that hangs on it
+  upsert("self", {"7", "5"});
+  EXPECT_EQ(summary(commit()), "[\"2\"]: 23503\n[\"5\"]: 23503\n[\"7\"]: 23503\n");
+  EXPECT_EQ(sql("SELECT a.id, a.b, a.c, b.a FROM a JOIN b ON b.id = a.b"), "1|1|7|1");
+  EXPECT_EQ(sql("SELECT string_agg(id || '-' || up, ' ' ORDER BY id) FROM self"),
+            "1-2 2-3 3-1 4-4");
 }
 
 TEST_F(SinkIsolation, EverythingRefusedStillMovesThePosition) {
