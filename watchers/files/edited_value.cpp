@@ -155,7 +155,8 @@ std::string EditedValue::render(const TextStyle& style, std::string_view indent)
 }
 
 void EditedValue::render(std::string& out, const TextStyle& style, std::string_view indent) {
-  if (!opened_) {
+  const bool empty_still = opened_ && children_.empty() && content_->count(node_) == 0;
+  if (!opened_ || empty_still) {
     out += record_ != nullptr ? std::string(content_->raw(node_))
                               : style.print(content_->raw(node_), indent);
   } else if (record_ != nullptr) {

@@ -143,6 +143,16 @@ TEST(FileText, Minified) {
             with(python, "\"a\"}", "\"a\", \"tags\": {\"x\": 1}}"));
 }
 
+TEST(FileText, OddBlanksStayWhereNothingChanged) {
+  LensText lens = users();
+  const std::string file =
+      "[ {\"id\":1 ,  \"name\" :\"a\",\n\"tags\":[ 1,   2 ,3, { } ], \"score\":1 }\n,{\"id\":2}]";
+  EXPECT_EQ(changed(lens, file, 0, {"1", "b", "[1, 2, 3, {}, 4]", "1"}),
+            with(with(file, "\"a\"", "\"b\""), "{ } ]", "{ },   4 ]"));
+  EXPECT_EQ(changed(lens, file, 0, {"1", "a", "[1, 3, {}]", "1"}),
+            with(file, "1,   2 ,3", "1,   3"));
+}
+
 TEST(FileText, RecordsComeAndGo) {
   const TextStyle style = TextStyle::of(kStringify, false);
   const FileRecords records = divide(kStringify, {}, "f");
