@@ -57,7 +57,8 @@ Supervisor::Supervisor(Config config)
       }()),
       audit_(AuditLog::open(config_.state_dir)),
       run_dir_(RunDir::open(config_.run_dir)),
-      journal_(state_.file("flip")) {}
+      journal_(state_.file("flip")),
+      epochs_(state_.file("epochs")) {}
 
 Supervisor::~Supervisor() = default;
 
@@ -206,8 +207,10 @@ void Supervisor::install() {
   // Before anything is put in place: how to take it off by hand, should this program be gone.
   replace_file(state_.file("remove-postgres.sql"), site_->postgres->removal_script(), 0600);
   replace_file(state_.file("remove-old.sql"), site_->old_side->removal_script(), 0600);
-  const std::size_t planned =
-      site_->postgres->plan_install().size() + site_->old_side->plan_install().size();
+  const std::size_t for_postgres = site_->postgres->plan_install().size();
+  const std::size_t for_old_side = site_->old_side->plan_install().size();
+  const std::size_t planned = for_postgres + for_old_side;
+  if (for_postgres != 0 && for_old_side != 0) epochs_.forget();
   // The other side is fenced before the first change is captured.
   site_->postgres->install();
   site_->old_side->install();
@@ -219,12 +222,15 @@ void Supervisor::install() {
 
 void Supervisor::recover_flip() {
   const OpenGates gates(*site_);
+  const auto look = [&](WriteGate& gate) { return gate.inspect(Deadline::in(kDrainAfterCrash)); };
+  epochs_.require_not_older(look(*gates.old_side), look(*gates.postgres));
   const Standing standing = recover(
       gates.gates(), journal_,
       [this](const FlipDecision& decision, Deadline deadline) {
         return drain_decided(decision, deadline);
       },
       Deadline::in(kDrainAfterCrash));
+  epochs_.note(look(*gates.old_side).epoch, look(*gates.postgres).epoch);
   {
     const std::lock_guard lock(mutex_);
     picture_.primary = standing.primary;
@@ -249,10 +255,19 @@ bool Supervisor::drain_decided(const FlipDecision& decision, Deadline deadline) 
   return pump()->wait_applied(decision.mark, deadline) && pump()->park(deadline);
 }
 
+// While PostgreSQL is primary, nobody adds to the old store's log: the entry up to which PostgreSQL
+// followed it must still be there. In a copy from before the cutover it is not, and what was
+// written between the two would be missing for ever.
+void Supervisor::require_same_log() {
+  const Position followed = site_->postgres->make_sink()->applied();
+  if (!(followed == Position{})) site_->old_side->make_source()->start(followed);
+}
+
 void Supervisor::start_pump(Side to) {
   auto made = std::make_shared<Pump>(
       fmt::format("pump to {}", to_string(to)),
       [this, to] {
+        if (to == Side::kOld) require_same_log();
         return Pump::Parts{site_->of(other(to)).make_source(), site_->of(to).make_sink(),
                            [this, to] { return site_->of(other(to)).make_reader(); }};
       },
@@ -362,6 +377,7 @@ void Supervisor::conclude(const FlipRequest& request, const std::string& by, Fli
   audit_.append(
       {request.to == Side::kPostgres ? "cutover" : "rollback", by, flip_json(report.outcome)});
   if (report.outcome.flipped) {
+    epochs_.note(report.outcome.epoch, report.outcome.epoch);
     start_pump(other(request.to));
     set_phase(phase_of(request.to));
     report.certificate = write_certificate(state_, *site_, request, report.outcome, by);

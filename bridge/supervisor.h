@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "bridge/epoch_record.h"
 #include "bridge/flip.h"
 #include "bridge/pump.h"
 #include "bridge/site.h"
@@ -71,6 +72,7 @@ class Supervisor {
   void require_same_tables();
   void recover_flip();
   bool drain_decided(const FlipDecision& decision, Deadline deadline);
+  void require_same_log();
   void start_pump(Side to);
   void settle_other_side();
   void count_rows();
@@ -88,6 +90,7 @@ class Supervisor {
   AuditLog audit_;
   RunDir run_dir_;
   FlipJournal journal_;
+  EpochRecord epochs_;
   std::optional<Site> site_;
   std::mutex flip_mutex_;  // held for the whole of a flip
   mutable std::mutex mutex_;

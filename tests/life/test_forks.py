@@ -1,0 +1,115 @@
+"""Histories that fork: a restored copy of the SQLite database, a slot that is gone. The pump stops and says which
+history it was; nothing is applied by position."""
+import os
+import shutil
+import sqlite3
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from life import PROGRAM, Life, wait_until  # noqa: E402
+
+
+def copy_of(life, name):
+    """A copy as SQLite's backup makes it."""
+    source, target = life.sqlite(), sqlite3.connect(life.path(name))
+    with source, target:
+        source.backup(target)
+    source.close()
+    target.close()
+
+
+def restore(life, name):
+    """What a person does who restores a copy: the file goes back, the -wal goes."""
+    for ending in ("-wal", "-shm", "-journal"):
+        if os.path.exists(life.path(life.store + ending)):
+            os.remove(life.path(life.store + ending))
+    shutil.copy(life.path(name), life.path(life.store))
+
+
+def add_user(connection, number):
+    connection.execute(f"INSERT INTO users(id, username) VALUES ('fork{number}', 'fork{number}')")
+
+
+@unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
+class Forks(unittest.TestCase):
+    def wait_told(self, life, words):
+        """Until `status` says so; all of what it says."""
+        def told():
+            _, out, err = life.run("status")
+            return words in out and out
+        return wait_until(told, f"status to say: {words}", 60, 0.2)
+
+    def rows(self, life):
+        with life.postgres().cursor() as cursor:
+            cursor.execute("SELECT id FROM users WHERE id LIKE 'fork%' ORDER BY id")
+            return cursor.fetchall()
+
+    def test_a_restored_copy_that_went_on(self):
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            copy_of(life, "copy")
+            writer = life.sqlite()
+            for number in (1, 2):
+                add_user(writer, number)
+            wait_until(lambda: len(self.rows(life)) == 2, "both rows in PostgreSQL")
+            writer.close()
+            life.stop_sidecar()
+            restore(life, "copy")
+            writer = life.sqlite()
+            for number in (11, 12):  # under the seqs that the two had
+                add_user(writer, number)
+            writer.close()
+            life.start_sidecar()
+            told = self.wait_told(life, "history has forked")
+            self.assertIn("restored", told)
+            self.assertEqual(self.rows(life), [("fork1",), ("fork2",)], "applied by position")
+            code, _, err = life.run("cutover", "--yes")
+            self.assertEqual(code, 1, "a cutover over a fork")
+
+    def test_reverse_without_its_slot_and_over_an_older_copy(self):
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            copy_of(life, "before")
+            life.flip("cutover")
+            life.wait_phase("reverse")
+            postgres = life.postgres()
+            cursor = postgres.cursor()
+            add = "INSERT INTO users(id, username) VALUES (%s, %s)"
+            cursor.execute(add, ("fork1", "one"))
+            count = "SELECT count(*) FROM users WHERE id LIKE 'fork%'"
+            wait_until(lambda: life.sqlite().execute(count).fetchone()[0] == 1, "the row in SQLite")
+            life.stop_sidecar()
+
+            # The slot goes: what is written from now on is in no stream.
+            cursor.execute("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+            slot = cursor.fetchone()[0]
+            wait_until(lambda: self.drop(cursor, slot), "the slot let go by its reader")
+            cursor.execute(add, ("fork2", "two"))
+            life.start_sidecar()
+            self.assertIn(slot, self.wait_told(life, "the slot is gone"))
+            self.assertEqual(life.sqlite().execute(count).fetchone()[0], 1)
+            life.stop_sidecar()
+            # One made by hand begins too late, and is no better.
+            cursor.execute("SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", (slot,))
+            life.start_sidecar()
+            self.wait_told(life, "will not be sent again")
+            life.stop_sidecar()
+
+            # A copy from before the cutover believes that it is primary.
+            restore(life, "before")
+            life.start_sidecar()
+            self.assertEqual(life.sidecar.wait(60), 1)
+            with open(life.path("sidecar.log"), encoding="utf-8") as log:
+                self.assertIn("it is an older copy", log.read())
+
+    def drop(self, cursor, slot):
+        cursor.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
+                       " WHERE slot_name = %s AND active_pid IS NULL", (slot,))
+        return cursor.rowcount == 1
+
+
+if __name__ == "__main__":
+    unittest.main()
