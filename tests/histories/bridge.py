@@ -270,9 +270,7 @@ class Bridge:
             try:
                 if told[0] == "old":
                     return self._caught_up_forward(cursor)
-                cursor.execute("SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE database = %s AND "
-                               "slot_type = 'logical'", (self.target(cursor), self.database))
-                return cursor.fetchone() == (True,)
+                return self._caught_up_reverse(cursor)
             except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
                 return False
 
@@ -281,6 +279,23 @@ class Bridge:
         cursor.execute("SELECT value FROM switchback.checkpoint WHERE bridge = 'h'")
         applied = cursor.fetchone()
         return applied is not None and entry is not None and applied[0] >= entry
+
+    def _caught_up_reverse(self, cursor):
+        """By the slot; or, where nobody may lose its power, by the store, of which the slot may hear seconds later."""
+        target = self.target(cursor)
+        cursor.execute("SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE database = %s AND "
+                       "slot_type = 'logical'", (target, self.database))
+        confirmed = cursor.fetchone() == (True,)
+        if confirmed or self.powered is not None:
+            return confirmed
+        high, low = (int(part, 16) for part in target.split("/"))
+        look = sqlite3.connect(self.path("store.db"), timeout=30)
+        try:
+            return look.execute("SELECT value FROM _switchback_position").fetchone()[0] >= (high << 32) + low
+        except (sqlite3.OperationalError, TypeError):
+            return False
+        finally:
+            look.close()
 
     def last_entry(self):
         """The newest seq of the log, or None before there is one."""

@@ -54,7 +54,8 @@ class PostgresWrites:
         """One statement."""
         rng, table = self.rng, self.rng.choice(self.tables)
         if rng.random() < 0.03:
-            return f"TRUNCATE {table.name} CASCADE" if rng.random() < 0.7 else f"TRUNCATE {table.name}"
+            name = rng.choice([table.name, *table.leaves])
+            return f"TRUNCATE {name} CASCADE" if rng.random() < 0.7 else f"TRUNCATE {name}"
         if rng.random() < 0.03:
             return f"DELETE FROM {table.name}"
         return rng.choice([self.insert, self.insert, self.upsert, self.upsert, self.update, self.update, self.update_key,

@@ -47,6 +47,7 @@ class Table:
         self.name = name
         self.columns, self.key, self.uniques, self.links = [], [], [], []
         self.form, self.without_rowid, self.orphans = "", False, None
+        self.leaves = []        # partitions in PostgreSQL
         self.old_extra = []     # more statements of SQLite's schema: indexes and triggers
         self.new_extra = []
 
@@ -97,14 +98,17 @@ class Table:
         lines += [link.clause(deferrable) for link in self.links]
         big = [f"ALTER TABLE {self.name} ALTER COLUMN {column.name} SET STORAGE EXTERNAL" for column in self.columns
                if column.kind == "big"]
-        return [f"CREATE TABLE {self.name} ({', '.join(lines)})", *big, *self.new_extra]
+        how = f" PARTITION BY HASH ({self.key[0]})" if self.leaves else ""
+        parts = [f"CREATE TABLE {leaf} PARTITION OF {self.name} FOR VALUES WITH (MODULUS {len(self.leaves)}, REMAINDER "
+                 f"{number})" for number, leaf in enumerate(self.leaves)]
+        return [f"CREATE TABLE {self.name} ({', '.join(lines)}){how}", *big, *parts, *self.new_extra]
 
     def described(self):
         """What compare.py reads."""
         return {"name": self.name, "key": self.key, "serial": self.form == "autoincrement",
                 "columns": [[column.name, column.kind] for column in self.by_key_first()
                             if not column.only_old],
-                "orphans": self.orphans or "quarantine",
+                "orphans": self.orphans or "quarantine", "leaves": self.leaves,
                 "references": [{"column": link.column, "parent": link.parent.name} for link in self.links]}
 
     def by_key_first(self):
@@ -172,6 +176,8 @@ def _table(rng, name, schema):
         _add_unique(rng, table, f"u{number}")
     if rng.random() < 0.15:
         rng.shuffle(table.columns)
+    if not table.uniques and not table.new_extra and table.form != "autoincrement" and rng.random() < 0.3:
+        table.leaves = [name + "_p0", name + "_p1"]
     return table
 
 
