@@ -23,18 +23,16 @@ bool is_link(int error) {
   return error == ELOOP || error == EMLINK;
 }
 
-// The folder that holds `path`, reached without following a link below the root; -1 and errno.
-UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& path) {
-  UniqueFd folder(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
-  while (folder) {
-    const std::size_t slash = path.find('/');
-    if (slash == std::string_view::npos) break;
-    const std::string part(path.substr(0, slash));
-    path.remove_prefix(slash + 1);
-    folder = UniqueFd(
-        ::openat(folder.get(), part.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+// As its surroundings have it: the sidecar may run as somebody else than the application.
+bool make_folder(int around, const char* name) {
+  struct stat like {};
+  if (::fstat(around, &like) != 0) return false;
+  if (::mkdirat(around, name, like.st_mode & 07777) != 0) return errno == EEXIST;
+  if (::fchownat(around, name, like.st_uid, like.st_gid, AT_SYMLINK_NOFOLLOW) != 0 &&
+      errno != EPERM) {
+    return false;
   }
-  return folder;
+  return ::fchmodat(around, name, like.st_mode & 07777, 0) == 0;
 }
 
 // Reads to the end, whatever size the file claims to have. False: errno says why.
@@ -55,6 +53,24 @@ bool read_to_end(int fd, std::int64_t size, std::string& out) {
 
 }  // namespace
 
+UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& path, FolderUse use) {
+  const int flags = (use == FolderUse::kLook ? O_PATH : O_RDONLY) | O_DIRECTORY | O_CLOEXEC;
+  UniqueFd folder(::open(root.c_str(), flags));
+  while (folder) {
+    const std::size_t slash = path.find('/');
+    if (slash == std::string_view::npos) break;
+    const std::string part(path.substr(0, slash));
+    UniqueFd inner(::openat(folder.get(), part.c_str(), flags | O_NOFOLLOW));
+    if (!inner && errno == ENOENT && use == FolderUse::kMake) {
+      if (!make_folder(folder.get(), part.c_str())) return {};
+      inner = UniqueFd(::openat(folder.get(), part.c_str(), flags | O_NOFOLLOW));
+    }
+    path.remove_prefix(slash + 1);
+    folder = std::move(inner);
+  }
+  return folder;
+}
+
 ReadResult read_store_file(const std::filesystem::path& root, std::string_view path) {
   const auto outcome = [](ReadOutcome what) { return ReadResult{what, {}}; };
   const auto failed = [&] {
@@ -63,7 +79,7 @@ ReadResult read_store_file(const std::filesystem::path& root, std::string_view p
     fail_with_errno(root / path, "cannot be opened");
   };
   std::string_view name = path;
-  const UniqueFd folder = open_folder_of(root, name);
+  const UniqueFd folder = open_folder_of(root, name, FolderUse::kLook);
   if (!folder) return failed();
   // O_NONBLOCK: a named pipe in the folder must not stop us.
   const std::string leaf(name);
@@ -87,9 +103,21 @@ ReadResult read_store_file(const std::filesystem::path& root, std::string_view p
   return still ? result : outcome(ReadOutcome::kUnstable);
 }
 
+bool holds_link(const std::filesystem::path& root, std::string_view path) {
+  std::filesystem::path at = root;
+  for (const auto& part : std::filesystem::path(path)) {
+    at /= part;
+    std::error_code code;
+    if (std::filesystem::symlink_status(at, code).type() == std::filesystem::file_type::symlink) {
+      return true;
+    }
+  }
+  return false;
+}
+
 std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path) {
   std::string_view name = path;
-  const UniqueFd folder = open_folder_of(root, name);
+  const UniqueFd folder = open_folder_of(root, name, FolderUse::kLook);
   struct stat found {};
   if (!folder ||
       ::fstatat(folder.get(), std::string(name).c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {

@@ -45,8 +45,20 @@ struct ReadResult {
   FileBytes file;  // kRead
 };
 
+enum class FolderUse : std::uint8_t {
+  kLook,  // to open or look at what is in it
+  kWrite,  // to make, rename and remove what is in it
+  kMake,  // likewise; missing folders below the root are made, owned and open as the one around
+};
+
+/// The folder that holds `path`, reached without following a link below the root; `path` becomes
+/// its last part. An empty one, and errno, if there is none.
+UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& path, FolderUse use);
+
 /// `path` is below `root`. Throws Error(kDisk) on what is neither absent nor refused.
 ReadResult read_store_file(const std::filesystem::path& root, std::string_view path);
+/// Whether the path, or a folder on the way to it, is a symbolic link.
+bool holds_link(const std::filesystem::path& root, std::string_view path);
 /// The stamp alone; nullopt if there is no regular file.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path);
 

@@ -4,7 +4,7 @@
 #include <numeric>
 
 #include "state/base/error.h"
-#include "watchers/files/path_pattern.h"
+#include "watchers/files/record_path.h"
 #include "watchers/files/row_key.h"
 
 namespace switchback {
@@ -52,87 +52,98 @@ FileRewrite::FileRewrite(const Mapping& mapping, const FileScan& scan, FilesLedg
   if (!known_) return;
   inputs_.emplace(lens_.collection(), place_.second, current_);
   entries_ = ledger_.records(known_->id);
+  for (std::size_t i = 0; i < entries_.size(); ++i) index_.emplace(entries_[i].id, i);
 }
 
 TextStyle FileRewrite::style() const {
   return TextStyle::of(current_.bytes, lens_.collection().ascii);
 }
 
-std::optional<FileRewrite::Moved> FileRewrite::put(RecordChanges& changes,
+std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
                                                    std::vector<Reject>& rejects) {
-  const auto at = std::find_if(entries_.begin(), entries_.end(), [&](const RecordEntry& entry) {
-    return entry.id == changes.record;
-  });
-  if (at == entries_.end()) {
-    throw Error(ErrorKind::kInternal, Retry::kNever, "the ledger has a record in no file");
-  }
-  const auto i = static_cast<std::size_t>(at - entries_.begin());
+  const std::size_t i = index_.at(changes.record);
   const KnownRecord known = ledger_.record(changes.record);
-  RecordText text = lens_.put(inputs_->at(i, known.place), known.memory, changes.changes,
-                              all_of(changes.changes), style());
-  add_refused(mapping_, changes.changes, text.refused, rejects);
-  RecordEdit edit{text.gone ? RecordEdit::Sort::kRemove : RecordEdit::Sort::kReplace, i, text.bytes,
-                  text.name};
+  const RecordInput& input = inputs_->at(i, known.place);
+  RecordText text =
+      lens_.put(input, known.memory, changes.changes, all_of(changes.changes), style());
   if (text.gone) {
-    edits_.emplace_back(std::move(edit), std::nullopt);
+    add_refused(mapping_, changes.changes, text.refused, rejects);
+    take_out(changes.record);
     ledger_.remove_record(changes.record);
     return std::nullopt;
   }
-  if (!text.members.empty() || text.path) {
-    const MadePath made = text.path ? MadePath{*text.path, ""}
-                                    : make_path(lens_.collection().files.front(), text.members);
-    if (!made.path.empty() && made.path != place_.second) {
-      edit.sort = RecordEdit::Sort::kRemove;
-      edits_.emplace_back(std::move(edit), std::nullopt);
-      return Moved{made.path, std::move(text), changes.record};
-    }
+  // A pattern without members says nothing of the record, so it stays where it is.
+  if (text.path || text.members != input.file->members) {
+    MadePath to = record_path(lens_.collection(), text, place_.second);
+    if (to.path != place_.second) return Moved{std::move(to), std::move(text)};
   }
-  edits_.emplace_back(std::move(edit), Touched{changes.record, std::move(text)});
+  add_refused(mapping_, changes.changes, text.refused, rejects);
+  edits_.push_back({{RecordEdit::Sort::kReplace, i, text.bytes, text.name},
+                    Touched{changes.record, std::move(text)}});
   return std::nullopt;
+}
+
+void FileRewrite::take_out(std::uint64_t record) {
+  edits_.push_back({{RecordEdit::Sort::kRemove, index_.at(record), {}, {}}, std::nullopt});
+}
+
+std::int64_t FileRewrite::place_at(std::size_t i) {
+  const auto [at, missing] = places_.try_emplace(i);
+  if (missing) at->second = ledger_.record(entries_[i].id).place;
+  return at->second;
 }
 
 void FileRewrite::insert(RecordText text, std::uint64_t record, bool at_start) {
   std::size_t before = at_start ? 0 : entries_.size();
   if (text.place) {
-    before = 0;
-    while (before < entries_.size() && ledger_.record(entries_[before].id).place < *text.place) {
-      ++before;
+    // Places grow along the list.
+    std::size_t first = 0, last = entries_.size();
+    while (first < last) {
+      const std::size_t middle = (first + last) / 2;
+      if (place_at(middle) < *text.place) {
+        first = middle + 1;
+      } else {
+        last = middle;
+      }
     }
+    before = first;
   }
-  edits_.emplace_back(RecordEdit{RecordEdit::Sort::kInsert, before, text.bytes, text.name},
-                      Touched{record, std::move(text)});
+  edits_.push_back({{RecordEdit::Sort::kInsert, before, text.bytes, text.name},
+                    Touched{record, std::move(text)}});
+}
+
+// In the file's order; records born at one place in that of their own places, else as they came.
+void FileRewrite::sort_edits() {
+  std::stable_sort(edits_.begin(), edits_.end(), [](const Edit& a, const Edit& b) {
+    if (a.edit.index != b.edit.index) return a.edit.index < b.edit.index;
+    const bool a_born = a.edit.sort == RecordEdit::Sort::kInsert;
+    const bool b_born = b.edit.sort == RecordEdit::Sort::kInsert;
+    if (a_born != b_born) return a_born;
+    return a_born && a.touched->text.place && b.touched->text.place &&
+           *a.touched->text.place < *b.touched->text.place;
+  });
 }
 
 // Does to the ledger's list what the edits do to the file's; answers where each touched one stands.
-std::vector<std::size_t> FileRewrite::apply_edits(std::vector<RecordEntry>& entries,
-                                                  std::vector<Touched*>& touched) {
-  std::vector<std::size_t> places;
+std::vector<std::pair<std::size_t, FileRewrite::Touched*>> FileRewrite::apply_edits() {
+  std::vector<std::pair<std::size_t, Touched*>> touched;
   std::vector<RecordEntry> now;
-  for (std::size_t i = 0; i <= entries.size(); ++i) {
-    bool removed = false;
-    Touched* replaced = nullptr;
-    for (auto& [edit, what] : edits_) {
-      if (edit.index != i) continue;
-      if (edit.sort == RecordEdit::Sort::kRemove) removed = true;
-      if (edit.sort == RecordEdit::Sort::kReplace) replaced = &*what;
-      if (edit.sort != RecordEdit::Sort::kInsert) continue;
-      places.push_back(now.size());
-      touched.push_back(&*what);
-      now.push_back({});
+  auto edit = edits_.begin();
+  for (std::size_t i = 0; i <= entries_.size(); ++i) {
+    bool stays = i < entries_.size();
+    for (; edit != edits_.end() && edit->edit.index == i; ++edit) {
+      if (edit->touched) touched.emplace_back(now.size(), &*edit->touched);
+      if (edit->edit.sort == RecordEdit::Sort::kInsert) now.push_back({});
+      if (edit->edit.sort == RecordEdit::Sort::kRemove) stays = false;
     }
-    if (i == entries.size() || removed) continue;
-    if (replaced != nullptr) {
-      places.push_back(now.size());
-      touched.push_back(replaced);
-    }
-    now.push_back(entries[i]);
+    if (stays) now.push_back(entries_[i]);
   }
-  entries = std::move(now);
-  return places;
+  entries_ = std::move(now);
+  return touched;
 }
 
 void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size_t at,
-                              Touched& touched, RecordEntry& entry) {
+                              Touched& touched) {
   WrittenIdentities none;
   Chunk rows;
   const std::int64_t place = touched.text.place.value_or(static_cast<std::int64_t>(at));
@@ -151,37 +162,37 @@ void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size
     ledger_.put_row(touched.record,
                     {change.table, key_bytes(rows, change, width), row_hash(rows, change)});
   }
-  entry = {inputs.hash(at), touched.record};
+  entries_[at] = {inputs.hash(at), touched.record};
 }
 
-std::optional<std::string> FileRewrite::finish() {
-  std::vector<Touched*> touched;
-  const auto places = apply_edits(entries_, touched);
-  const bool whole = lens_.collection().records.form == RecordsLayout::Form::kWhole;
-  if (whole && entries_.empty()) {
+std::optional<std::string> FileRewrite::finish(const std::string& base) {
+  sort_edits();
+  const auto touched = apply_edits();
+  const Collection& collection = lens_.collection();
+  const bool one_record = collection.records.form == RecordsLayout::Form::kWhole ||
+                          collection.records.form == RecordsLayout::Form::kOpaque;
+  if (one_record && entries_.empty()) {
     if (known_) ledger_.forget_file(known_->id);
     return std::nullopt;
   }
   std::vector<RecordEdit> edits;
-  for (const auto& [edit, what] : edits_) edits.push_back(edit);
-  const FileRecords none;
+  for (const Edit& edit : edits_) edits.push_back(edit.edit);
+  FileRecords records;
+  if (known_) records = divide(base, collection.records, place_.second);
   FileBytes now;
-  now.bytes = edit_records(current_.bytes, inputs_ ? inputs_->records() : none,
-                           lens_.collection().records, edits, style());
+  now.bytes = edit_records(base, records, collection.records, edits, style());
   now.stamp.size = static_cast<std::int64_t>(now.bytes.size());
   KnownFile file;
   file.collection = place_.first;
   file.path = place_.second;
   file.bytes = hash_of(now.bytes);
   file.id = ledger_.put_file(file);
-  RecordInputs inputs(lens_.collection(), place_.second, now);
+  RecordInputs inputs(collection, place_.second, now);
   if (inputs.size() != entries_.size()) {
-    throw Error(ErrorKind::kInternal, Retry::kNever, "a file was written with other records",
+    throw Error(ErrorKind::kInternal, Retry::kNever, "a file would be written with other records",
                 {.object = place_.second});
   }
-  for (std::size_t i = 0; i < places.size(); ++i) {
-    note_record(file.id, inputs, places[i], *touched[i], entries_[places[i]]);
-  }
+  for (const auto& [at, what] : touched) note_record(file.id, inputs, at, *what);
   ledger_.put_records(file.id, entries_);
   return std::move(now.bytes);
 }

@@ -1,11 +1,12 @@
-// One file of a batch: its changed records put through the lens and spliced into its bytes, and the
-// ledger told what the file holds then. Nothing is written to the file here: the sink stages and
-// replaces it. Inside the sink's LedgerWrite. One thread.
+// One file of a batch, as one collection sees it: its changed records put through the lens and
+// spliced into its bytes, and the ledger told what the file holds then. Nothing is written to the
+// file here: the sink stages and replaces it. Inside the sink's LedgerWrite. One thread.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "state/ports/change_sink.h"
@@ -20,44 +21,55 @@ namespace switchback {
 class FileRewrite {
  public:
   /// `place` is the file; `known` what the ledger has of it, nullopt if it is to be made.
-  /// `current` are its bytes as they will be before this rewrite. All outlive the object.
+  /// `current` are its bytes as they are. All outlive the object.
   FileRewrite(const Mapping& mapping, const FileScan& scan, FilesLedger& ledger, FilePlace place,
               std::optional<KnownFile> known, FileBytes current);
 
-  /// Puts a record of this file. What is refused goes to `rejects`. If the record moves to another
-  /// file, the answer says where, and it is taken out here.
+  /// Puts a record of this file; what the lens refuses goes to `rejects`. If the record belongs to
+  /// another file now, nothing has happened and the answer says to which, or why to none: the
+  /// caller then calls take_out() here and insert() there, or rejects the changes.
   struct Moved {
-    std::string path;
+    MadePath to;
     RecordText text;
-    std::uint64_t record = 0;
   };
-  std::optional<Moved> put(RecordChanges& changes, std::vector<Reject>& rejects);
-  /// Adds a record that is born here, or moves in with its number in the ledger.
+  std::optional<Moved> put(const RecordChanges& changes, std::vector<Reject>& rejects);
+  void take_out(std::uint64_t record);
+  /// Adds a record that is born here (0), or moves in with its number in the ledger.
   void insert(RecordText text, std::uint64_t record, bool at_start);
 
   /// The new bytes; nullopt if the file goes with its only record. Brings the ledger up to date.
-  std::optional<std::string> finish();
+  /// `base` are the file's bytes as other collections left them, whose records stand elsewhere.
+  std::optional<std::string> finish(const std::string& base);
+
+  const FileBytes& current() const { return current_; }
+  const std::optional<KnownFile>& known() const { return known_; }
 
  private:
   struct Touched {
     std::uint64_t record = 0;  // 0: born
     RecordText text;
   };
+  struct Edit {
+    RecordEdit edit;
+    std::optional<Touched> touched;  // nullopt: it goes
+  };
+  std::int64_t place_at(std::size_t i);
   TextStyle style() const;
-  std::vector<std::size_t> apply_edits(std::vector<RecordEntry>& entries,
-                                       std::vector<Touched*>& touched);
-  void note_record(std::int64_t file, RecordInputs& inputs, std::size_t at, Touched& touched,
-                   RecordEntry& entry);
+  void sort_edits();
+  std::vector<std::pair<std::size_t, Touched*>> apply_edits();
+  void note_record(std::int64_t file, RecordInputs& inputs, std::size_t at, Touched& touched);
 
   const Mapping& mapping_;
   const Lens& lens_;
   FilesLedger& ledger_;
   const FilePlace place_;
-  std::optional<KnownFile> known_;
+  const std::optional<KnownFile> known_;
   const FileBytes current_;
   std::optional<RecordInputs> inputs_;
   std::vector<RecordEntry> entries_;
-  std::vector<std::pair<RecordEdit, std::optional<Touched>>> edits_;
+  std::unordered_map<std::uint64_t, std::size_t> index_;  // of records in entries_
+  std::unordered_map<std::size_t, std::int64_t> places_;  // read from the ledger so far
+  std::vector<Edit> edits_;
 };
 
 /// The quarantine entries of what put() or make() refused.

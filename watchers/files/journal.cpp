@@ -1,16 +1,20 @@
 #include "watchers/files/journal.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
+#include <set>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
+#include "watchers/files/file_read.h"
 
 namespace switchback {
 namespace {
@@ -18,64 +22,130 @@ namespace {
 namespace fs = std::filesystem;
 
 // In the file's own folder, since a rename must not cross file systems. The name is a dot file that
-// no application's pattern means; the scan knows it too.
-fs::path temporary_for(const fs::path& file) {
-  return file.parent_path() / (std::string(kTemporaryPrefix) + file.filename().string());
+// no application's pattern means, is known to the scan, and short whatever the file's name is.
+std::string temporary_name(std::string_view name) {
+  const Hash128 hash = hash_of(name);
+  return fmt::format("{}{:016x}{:016x}", kTemporaryPrefix, hash.high, hash.low);
 }
 
-void sync_folder(const fs::path& folder) {
-  const UniqueFd fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) fail_with_errno(folder, "cannot be opened");
+// A folder to write in, found without following a link. The fence may have taken its owner's right
+// to write, which is lent while this lives.
+class Folder {
+ public:
+  Folder(const FileWrite& write, FolderUse use) : name_(write.path) {
+    std::string_view name = write.path;
+    fd_ = open_folder_of(write.root, name, use);
+    error_ = errno;
+    name_ = name;
+    struct stat now {};
+    if (!fd_ || ::faccessat(fd_.get(), ".", W_OK, AT_EACCESS) == 0) return;
+    if (::fstat(fd_.get(), &now) != 0) return;
+    if (::fchmod(fd_.get(), (now.st_mode & 07777) | S_IWUSR) == 0) lent_ = now.st_mode & 07777;
+  }
+  ~Folder() {
+    // Only the owner can have been lent anything, so it can be taken back.
+    if (lent_) (void)::fchmod(fd_.get(), *lent_);
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  explicit operator bool() const { return static_cast<bool>(fd_); }
+  int fd() const { return fd_.get(); }
+  int error() const { return error_; }  // why there is none
+  const char* name() const { return name_.c_str(); }
+  std::string temporary() const { return temporary_name(name_); }
+
+ private:
+  UniqueFd fd_;
+  int error_ = 0;
+  std::string name_;
+  std::optional<mode_t> lent_;
+};
+
+void sync_folder(int folder, const fs::path& path) {
   failpoint("files.folder_sync.before");
-  if (::fsync(fd.get()) != 0) fail_with_errno(folder, "cannot be synced");
+  if (::fsync(folder) != 0) fail_with_errno(path, "cannot be synced");
   failpoint("files.folder_sync.after");
 }
 
-// What the file had besides its contents. An attribute that cannot be set (another file system's,
-// a missing right) is not worth refusing the write for.
-void take_after(int to, const fs::path& like) {
-  struct stat old {};
-  if (::lstat(like.c_str(), &old) != 0) return;
-  if (::fchown(to, old.st_uid, old.st_gid) != 0 && errno != EPERM) {
-    fail_with_errno(like, "cannot keep its owner");
+// One sync for each folder that `writes` are in.
+void sync_folders(const std::vector<FileWrite>& writes) {
+  std::set<fs::path> synced;
+  for (const FileWrite& write : writes) {
+    const fs::path path = (write.root / write.path).parent_path();
+    if (!synced.insert(path).second) continue;
+    const Folder folder(write, FolderUse::kWrite);
+    if (folder) sync_folder(folder.fd(), path);
   }
-  if (::fchmod(to, old.st_mode & 07777) != 0) fail_with_errno(like, "cannot keep its mode");
+}
+
+// An attribute that cannot be set (another file system's, a missing right) is not worth refusing
+// the write for.
+void keep_attributes(int from, int to) {
   std::string names(64 << 10, '\0');
-  const ssize_t size = ::llistxattr(like.c_str(), names.data(), names.size());
+  std::string value(64 << 10, '\0');
+  const ssize_t size = ::flistxattr(from, names.data(), names.size());
   for (ssize_t at = 0; at < size;) {
     const char* name = names.data() + at;
     at += static_cast<ssize_t>(std::strlen(name)) + 1;
-    std::string value(64 << 10, '\0');
-    const ssize_t length = ::lgetxattr(like.c_str(), name, value.data(), value.size());
+    const ssize_t length = ::fgetxattr(from, name, value.data(), value.size());
     if (length >= 0) (void)::fsetxattr(to, name, value.data(), static_cast<std::size_t>(length), 0);
   }
 }
 
-std::optional<Hash128> hash_now(const fs::path& root, const std::string& path, bool& readable) {
-  const ReadResult read = read_store_file(root, path);
-  readable = read.outcome == ReadOutcome::kRead || read.outcome == ReadOutcome::kAbsent;
-  if (read.outcome != ReadOutcome::kRead) return std::nullopt;
-  return hash_of(read.file.bytes);
+void set_looks(int fd, mode_t mode, uid_t user, gid_t group, const fs::path& path) {
+  if (::fchown(fd, user, group) != 0 && errno != EPERM) fail_with_errno(path, "cannot be owned");
+  if (::fchmod(fd, mode) != 0) fail_with_errno(path, "cannot keep its mode");
 }
 
-// True if the file is now as it was intended.
-bool carry_out(const FileWrite& write, std::set<fs::path>& folders) {
-  const fs::path file = write.root / write.path;
-  const fs::path temporary = temporary_for(file);
-  bool readable = true;
-  const auto now = hash_now(write.root, write.path, readable);
-  const bool done = readable && now == write.after;
-  const bool expected = readable && (write.any_before || now == write.before);
-  if (done || !expected) {
-    ::unlink(temporary.c_str());
-    return done;
+// Mode, owner and attributes of the file it replaces; else what a new one gets.
+void dress(const Folder& folder, int fd, const NewFileLooks& born, const fs::path& path) {
+  struct stat like {};
+  const UniqueFd old(
+      ::openat(folder.fd(), folder.name(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (old) {
+    if (::fstat(old.get(), &like) != 0) fail_with_errno(path, "cannot be looked at");
+    keep_attributes(old.get(), fd);
+    return set_looks(fd, like.st_mode & 07777, like.st_uid, like.st_gid, path);
   }
-  folders.insert(file.parent_path());
+  if (::fstat(folder.fd(), &like) != 0) fail_with_errno(path, "cannot be looked at");
+  const auto owner = born.owner.value_or(std::pair(like.st_uid, like.st_gid));
+  set_looks(fd, born.mode, owner.first, owner.second, path);
+}
+
+[[noreturn]] void refuse_link(const fs::path& path) {
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              "a symbolic link is on the way to it, and links are never followed",
+              {.object = path.string()});
+}
+
+// Whether the file is now as it was intended.
+bool carry_out(const FileWrite& write) {
+  const fs::path path = write.root / write.path;
+  const Folder folder(write, FolderUse::kWrite);
+  if (!folder) {
+    if (folder.error() == ENOENT) return !write.after;
+    if (folder.error() == ELOOP || folder.error() == ENOTDIR) return false;
+    errno = folder.error();
+    fail_with_errno(path, "cannot be reached");
+  }
+  const ReadResult read = read_store_file(write.root, write.path);
+  const bool readable =
+      read.outcome == ReadOutcome::kRead || read.outcome == ReadOutcome::kAbsent;
+  std::optional<Hash128> now;
+  if (read.outcome == ReadOutcome::kRead) now = hash_of(read.file.bytes);
+  const std::string temporary = folder.temporary();
+  if (!readable || now == write.after || !(write.any_before || now == write.before)) {
+    ::unlinkat(folder.fd(), temporary.c_str(), 0);
+    return readable && now == write.after;
+  }
   failpoint("files.replace.before");
   if (write.after) {
-    if (::rename(temporary.c_str(), file.c_str()) != 0) fail_with_errno(file, "cannot be replaced");
-  } else if (::unlink(file.c_str()) != 0 && errno != ENOENT) {
-    fail_with_errno(file, "cannot be removed");
+    if (::renameat(folder.fd(), temporary.c_str(), folder.fd(), folder.name()) != 0) {
+      fail_with_errno(path, "cannot be replaced");
+    }
+  } else if (::unlinkat(folder.fd(), folder.name(), 0) != 0 && errno != ENOENT) {
+    fail_with_errno(path, "cannot be removed");
   }
   failpoint("files.replace.after");
   return true;
@@ -83,53 +153,75 @@ bool carry_out(const FileWrite& write, std::set<fs::path>& folders) {
 
 }  // namespace
 
-void FileJournal::stage(const FileWrite& write, std::string_view bytes,
-                        const std::optional<fs::path>& like) {
-  const fs::path file = write.root / write.path;
-  const fs::path temporary = temporary_for(file);
-  std::error_code code;
-  fs::create_directories(file.parent_path(), code);
-  ::unlink(temporary.c_str());
-  const UniqueFd fd(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
-  if (!fd) fail_with_errno(temporary, "cannot be made");
-  staged_.push_back(temporary);
-  write_all(fd.get(), bytes, temporary);
-  if (like) take_after(fd.get(), *like);
+void FileJournal::stage(const FileWrite& write, std::string_view bytes, const NewFileLooks& born) {
+  const fs::path path = write.root / write.path;
+  const Folder folder(write, FolderUse::kMake);
+  if (!folder) {
+    if (folder.error() == ELOOP || folder.error() == ENOTDIR) refuse_link(path);
+    errno = folder.error();
+    fail_with_errno(path, "cannot be reached");
+  }
+  const std::string temporary = folder.temporary();
+  ::unlinkat(folder.fd(), temporary.c_str(), 0);
+  const UniqueFd fd(::openat(folder.fd(), temporary.c_str(),
+                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) fail_with_errno(path, "cannot be made anew");
+  staged_.push_back(write);
+  write_all(fd.get(), bytes, path);
+  dress(folder, fd.get(), born, path);
   failpoint("files.stage.sync.before");
-  if (::fsync(fd.get()) != 0) fail_with_errno(temporary, "cannot be synced");
+  if (::fsync(fd.get()) != 0) fail_with_errno(path, "cannot be synced");
   failpoint("files.stage.sync.after");
 }
 
 void FileJournal::sync_staged() {
-  std::set<fs::path> folders;
-  for (const fs::path& temporary : staged_) folders.insert(temporary.parent_path());
-  for (const fs::path& folder : folders) sync_folder(folder);
+  sync_folders(staged_);
 }
 
 void FileJournal::intend(const std::vector<FileWrite>& writes) {
   for (const FileWrite& write : writes) ledger_.add_intent(write);
-  staged_.clear();
 }
 
-std::vector<std::string> FileJournal::replay() {
-  std::vector<std::string> changed_behind;
-  std::set<fs::path> folders;
+void FileJournal::replay_inside() {
   const auto intents = ledger_.intents();
-  if (intents.empty()) return changed_behind;
+  if (intents.empty()) return;
   for (const FileWrite& write : intents) {
-    if (!carry_out(write, folders)) changed_behind.push_back((write.root / write.path).string());
+    const std::string path = (write.root / write.path).string();
+    if (carry_out(write)) {
+      ledger_.remove_quarantine(kChangedFiles, path);
+      continue;
+    }
+    ledger_.put_quarantine(kChangedFiles, path,
+                           "the file was changed behind the fence, so it was left as it is");
   }
-  for (const fs::path& folder : folders) sync_folder(folder);
-  LedgerWrite write(ledger_);
+  sync_folders(intents);
   ledger_.clear_intents();
+}
+
+void FileJournal::replay() {
+  if (ledger_.intents().empty()) return;
+  LedgerWrite write(ledger_);
+  replay_inside();
   write.make_durable();
-  return changed_behind;
 }
 
 void FileJournal::discard() noexcept {
-  for (const fs::path& temporary : staged_) ::unlink(temporary.c_str());
+  for (const FileWrite& write : staged_) {
+    const Folder folder(write, FolderUse::kWrite);
+    if (folder) ::unlinkat(folder.fd(), folder.temporary().c_str(), 0);
+  }
   staged_.clear();
+}
+
+void remove_leftovers(const fs::path& root) {
+  std::error_code code;
+  constexpr auto kSkip = fs::directory_options::skip_permission_denied;
+  for (fs::recursive_directory_iterator at(root, kSkip, code), end; !code && at != end;
+       at.increment(code)) {
+    if (!at->path().filename().string().starts_with(kTemporaryPrefix)) continue;
+    std::error_code gone;
+    fs::remove(at->path(), gone);
+  }
 }
 
 }  // namespace switchback

@@ -166,6 +166,16 @@ std::string shown(std::string_view value) {
   return value.size() > 60 ? out + "…" : out;
 }
 
+/// Why `name` cannot be the name of a file or folder; empty if it can.
+std::string no_file_name(std::string_view name) {
+  constexpr std::size_t kLongestName = 255;  // NAME_MAX of Linux's file systems
+  const std::string bad = bad_name(name);
+  if (!bad.empty()) return fmt::format("'{}' is no file name: {}", shown(name), bad);
+  if (name.size() <= kLongestName) return {};
+  return fmt::format("the file name '{}' would have {} bytes; {} is the limit", shown(name),
+                     name.size(), kLongestName);
+}
+
 }  // namespace
 
 std::optional<MemberPath> parse_pointer(std::string_view text) {
@@ -256,7 +266,6 @@ bool may_hold_matches(const FilePattern& pattern, std::string_view folder) {
 }
 
 MadePath make_path(const FilePattern& pattern, const std::vector<PathMember>& members) {
-  constexpr std::size_t kLongestName = 255;  // NAME_MAX of Linux's file systems
   std::string path;
   for (const PathPart& part : pattern.parts) {
     std::string name;
@@ -284,13 +293,8 @@ MadePath make_path(const FilePattern& pattern, const std::vector<PathMember>& me
       }
       name += member->value;
     }
-    const std::string bad = bad_name(name);
-    if (!bad.empty()) return {{}, fmt::format("'{}' is no file name: {}", shown(name), bad)};
-    if (name.size() > kLongestName) {
-      return {{},
-              fmt::format("the file name '{}' would have {} bytes; {} is the limit", shown(name),
-                          name.size(), kLongestName)};
-    }
+    const std::string bad = no_file_name(name);
+    if (!bad.empty()) return {{}, bad};
     if (!path.empty()) path += '/';
     path += name;
   }
@@ -303,6 +307,16 @@ MadePath make_path(const FilePattern& pattern, const std::vector<PathMember>& me
     return {{}, fmt::format("the path '{}' would be read as another record's", shown(path))};
   }
   return {path, {}};
+}
+
+MadePath checked_path(std::string_view path) {
+  for (std::size_t begin = 0; begin <= path.size();) {
+    const std::size_t end = std::min(path.find('/', begin), path.size());
+    std::string bad = no_file_name(path.substr(begin, end - begin));
+    if (!bad.empty()) return {{}, std::move(bad)};
+    begin = end + 1;
+  }
+  return {std::string(path), {}};
 }
 
 }  // namespace switchback

@@ -40,6 +40,9 @@ struct MadePath {
 /// what surrounds it, not UTF-8, or holding '/', '\\', NUL or a control character.
 MadePath make_path(const FilePattern& pattern, const std::vector<PathMember>& members);
 
+/// The same for a path that is given as a whole.
+MadePath checked_path(std::string_view path);
+
 /// RFC 6901 text and back; nullopt if it is no pointer.
 std::optional<MemberPath> parse_pointer(std::string_view text);
 std::string to_pointer(const MemberPath& path);

@@ -47,6 +47,20 @@ bool holds_places(const Collection& collection) {
   });
 }
 
+bool names_records(const Mapping& mapping, const Collection& collection) {
+  for (const TableSource& table : collection.tables) {
+    if (table.level != 0) continue;
+    const auto& columns = mapping.table(table.table).columns;
+    for (std::size_t c = 0; c < table.columns.size(); ++c) {
+      const Kind kind = kind_of(columns[c].type);
+      for (const ValueSource& source : table.columns[c].from) {
+        if (source.sort == ValueSource::Sort::kKey && kind != Kind::kInt) return true;
+      }
+    }
+  }
+  return false;
+}
+
 RecordInputs::RecordInputs(const Collection& collection, std::string path, const FileBytes& file)
     : collection_(collection),
       path_(std::move(path)),

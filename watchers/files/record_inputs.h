@@ -47,5 +47,7 @@ class RecordInputs {
 
 /// Whether a column of the records' own rows holds their place in a list.
 bool holds_places(const Collection& collection);
+/// Whether they hold its name in a map instead, by what the column can take.
+bool names_records(const Mapping& mapping, const Collection& collection);
 
 }  // namespace switchback

@@ -1,6 +1,7 @@
 #include "watchers/files/record_targets.h"
 
 #include <algorithm>
+#include <set>
 
 #include "state/model/copy_change.h"
 #include "watchers/files/row_key.h"
@@ -63,7 +64,12 @@ void RecordTargets::take(std::size_t target, const Chunk& chunk, const Change& c
 }
 
 void RecordTargets::add_truncate(TableId table) {
-  for (const std::string& key : ledger_.keys(table)) {
+  std::set<std::string> keys;
+  for (std::string& key : ledger_.keys(table)) keys.insert(std::move(key));
+  for (const auto& [row, target] : born_) {
+    if (row.first == table) keys.insert(row.second);
+  }
+  for (const std::string& key : keys) {
     const auto target = find({table, key});
     if (!target) continue;
     add_cells(key, records_[*target].changes);
@@ -71,41 +77,68 @@ void RecordTargets::add_truncate(TableId table) {
   }
 }
 
-void RecordTargets::add_change(const Chunk& chunk, const Change& change,
+void RecordTargets::reject(const Chunk& chunk, const Change& change, std::string reason,
+                           std::vector<Reject>& rejects) const {
+  const std::uint16_t width = mapping_.table(change.table).key_width;
+  rejects.push_back(
+      {change.table, key_text(chunk, chunk.row(change).first(width)), std::move(reason), ""});
+}
+
+bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
                                std::vector<Reject>& rejects) {
   const std::uint16_t width = mapping_.table(change.table).key_width;
-  const auto reject = [&](std::string reason) {
-    rejects.push_back(
-        {change.table, key_text(chunk, chunk.row(change).first(width)), std::move(reason), ""});
-  };
+  if (change.op == Op::kMisfit) {
+    reject(chunk, change, std::string(chunk.text(change.reason)), rejects);
+    return true;
+  }
   const bool renamed = change.old_key != Change::kNone;
   const std::string key =
       renamed ? row_bytes(chunk, chunk.old_key(change, width)) : key_bytes(chunk, change, width);
   const auto home = find({change.table, key});
   if (change.op == Op::kDelete) {
     if (home) take(*home, chunk, change);
-    return;
+    return true;
   }
-  if (change.op == Op::kMisfit) return reject(std::string(chunk.text(change.reason)));
   const bool is_record = lens(change.table).is_record(change.table);
-  if (home && is_record) return take(*home, chunk, change);
   const auto outer = is_record ? std::nullopt : enclosing(chunk, change);
-  if (home && (!outer || *outer == *home)) return take(*home, chunk, change);
-  if (is_partial(chunk, change)) {
-    return reject(home ? "it moves to another record, and only a part of it came"
-                       : "only a part of it came, and it is not here");
+  if (home && (is_record || !outer || *outer == *home)) {
+    take(*home, chunk, change);
+    return true;
   }
+  if (is_partial(chunk, change)) {
+    reject(chunk, change,
+           home ? "it moves to another record, and only a part of it came"
+                : "only a part of it came, and it is not here",
+           rejects);
+    return true;
+  }
+  if (!home && !is_record && !outer) return false;
   if (home) {  // it moves to another record
     add_cells(key, records_[*home].changes);
     records_[*home].changes.end_delete(change.table);
   }
-  if (is_record) {
-    RecordChanges& born = records_.emplace_back();
-    born.collection = collection_of_[index(change.table)];
-    return take(records_.size() - 1, chunk, change);
+  if (!is_record) {
+    take(*outer, chunk, change);
+    return true;
   }
-  if (!outer) return reject("no record encloses it: the row it refers to is not here");
-  take(*outer, chunk, change);
+  RecordChanges& born = records_.emplace_back();
+  born.collection = collection_of_[index(change.table)];
+  take(records_.size() - 1, chunk, change);
+  return true;
+}
+
+// What follows a change that waits, for the same row, waits behind it.
+void RecordTargets::add_or_wait(const Chunk& chunk, const Change& change,
+                                std::vector<Reject>& rejects) {
+  const std::uint16_t width = mapping_.table(change.table).key_width;
+  const Key key{change.table, key_bytes(chunk, change, width)};
+  const bool renamed = change.old_key != Change::kNone;
+  const Key before =
+      renamed ? Key{change.table, row_bytes(chunk, chunk.old_key(change, width))} : key;
+  const bool behind = waiting_keys_.contains(key) || waiting_keys_.contains(before);
+  if (!behind && add_change(chunk, change, rejects)) return;
+  copy_change(chunk, change, width, waiting_);
+  waiting_keys_.insert(key);
 }
 
 void RecordTargets::add(const Chunk& chunk, std::vector<Reject>& rejects) {
@@ -113,8 +146,24 @@ void RecordTargets::add(const Chunk& chunk, std::vector<Reject>& rejects) {
     if (change.op == Op::kTruncate) {
       add_truncate(change.table);
     } else {
-      add_change(chunk, change, rejects);
+      add_or_wait(chunk, change, rejects);
     }
+  }
+}
+
+// Rows that wait for each other find their record one level per round.
+void RecordTargets::settle(std::vector<Reject>& rejects) {
+  while (!waiting_.empty()) {
+    Chunk before;
+    std::swap(before, waiting_);
+    waiting_keys_.clear();
+    for (const Change& change : before.changes()) add_or_wait(before, change, rejects);
+    if (waiting_.changes().size() < before.changes().size()) continue;
+    for (const Change& change : waiting_.changes()) {
+      if (change.op == Op::kDelete) continue;
+      reject(waiting_, change, "no record encloses it: the row it refers to is not here", rejects);
+    }
+    waiting_.clear();
   }
 }
 

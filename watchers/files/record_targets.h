@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -29,14 +30,21 @@ class RecordTargets {
   RecordTargets(const Mapping& mapping, const DocumentMap& documents, const FileScan& scan,
                 const FilesLedger& ledger);
 
-  /// What finds no record is appended to `rejects`.
+  /// What cannot belong to any record is appended to `rejects`; what finds none waits for the rest
+  /// of the batch.
   void add(const Chunk& chunk, std::vector<Reject>& rejects);
+  /// The batch is whole: what still finds no record is rejected.
+  void settle(std::vector<Reject>& rejects);
   std::vector<RecordChanges>& records() { return records_; }
 
  private:
   using Key = std::pair<TableId, std::string>;
 
-  void add_change(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
+  void add_or_wait(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
+  /// False: the row that encloses it is not here.
+  bool add_change(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
+  void reject(const Chunk& chunk, const Change& change, std::string reason,
+              std::vector<Reject>& rejects) const;
   void add_truncate(TableId table);
   std::optional<std::size_t> find(const Key& key);
   std::optional<std::size_t> enclosing(const Chunk& chunk, const Change& change);
@@ -51,6 +59,8 @@ class RecordTargets {
   std::vector<RecordChanges> records_;
   std::map<std::uint64_t, std::size_t> by_record_;
   std::map<Key, std::size_t> born_;  // rows that came with this batch
+  Chunk waiting_;                    // for the rows that enclose them
+  std::set<Key> waiting_keys_;
 };
 
 }  // namespace switchback

@@ -6,6 +6,7 @@
 
 #include "watchers/files/file_diff.h"
 #include "watchers/files/file_read.h"
+#include "watchers/files/journal.h"
 #include "watchers/files/path_pattern.h"
 
 namespace switchback {
@@ -173,6 +174,7 @@ ScanResult FileScan::run(Look look, RankedBatch* give) {
   result.from = result.to = ledger_.last();
   if (candidates(look).empty()) return result;
   LedgerWrite write(ledger_);
+  FileJournal(ledger_).replay_inside();  // never look at files that are half replaced
   result.from = ledger_.last();
   // Anew under the lock: another may have taken them meanwhile.
   const auto found = candidates(look);

@@ -1,16 +1,23 @@
 #include "watchers/files/sink.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "state/base/error.h"
 #include "watchers/files/file_rewrite.h"
 #include "watchers/files/journal.h"
-#include "watchers/files/path_pattern.h"
+#include "watchers/files/record_path.h"
 
 namespace switchback {
 namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kChangedBehind = " was changed behind the fence";
 
 class FilesSink final : public ChangeSink {
  public:
@@ -24,14 +31,16 @@ class FilesSink final : public ChangeSink {
   ~FilesSink() override { rollback(); }
 
   Position applied() override {
-    finish_intended();
+    recover();
     return ledger_->applied();
   }
   void apply(const Chunk& chunk, std::vector<Reject>& rejects) override {
     if (!write_) begin();
     note_keys(chunk);
     targets_->add(chunk, rejects);
-    if (chunk.boundary) rewrite(rejects);
+    if (!chunk.boundary) return;
+    targets_->settle(rejects);
+    rewrite(rejects);
   }
   void commit(const Position& position, std::span<const Reject> rejects) override;
   void rollback() noexcept override {
@@ -40,24 +49,41 @@ class FilesSink final : public ChangeSink {
     journal_.discard();
     writes_.clear();
     keys_.clear();
+    kin_.clear();
   }
-  Position durable() override { return applied(); }
+  Position durable() override { return ledger_->applied(); }
   std::uint64_t quarantined() override { return ledger_->quarantined(); }
 
  private:
   using Rewrites = std::map<FilePlace, FileRewrite>;
 
+  /// What a record that is born takes after.
+  struct Kin {
+    bool in_map = false;
+    TextStyle style;
+    std::optional<fs::path> file;
+  };
+
+  void recover();
   void begin();
-  void finish_intended();
   void note_keys(const Chunk& chunk);
   void rewrite(std::vector<Reject>& rejects);
-  FileRewrite* file_of(Rewrites& files, std::uint16_t collection, const KnownFile& known);
-  FileRewrite* new_file(Rewrites& files, std::uint16_t collection, const std::string& path);
-  void add_born(Rewrites& files, RecordChanges& changes, std::vector<Reject>& rejects);
-  void stage(const FilePlace& place, FileRewrite& file);
+  void put(Rewrites& files, const RecordChanges& changes, std::vector<Reject>& rejects);
+  void add_born(Rewrites& files, const RecordChanges& changes, std::vector<Reject>& rejects);
+  FileRewrite* known_file(Rewrites& files, std::uint16_t collection, const KnownFile& known);
+  FileRewrite* file_at(Rewrites& files, std::uint16_t collection, const std::string& path,
+                       std::string& why_not);
+  const Kin& kin(std::uint16_t collection);
+  Kin find_kin(std::uint16_t collection) const;
   bool at_start(std::uint16_t collection) const;
-  static void reject_all(const Mapping& mapping, const Chunk& changes, const std::string& reason,
-                         std::vector<Reject>& rejects);
+  void replace(std::uint16_t collection, const FileWrite& write,
+               const std::optional<std::string>& bytes);
+  void stage(FileWrite write, const std::optional<std::string>& bytes, const NewFileLooks& looks);
+  NewFileLooks looks_like(std::uint16_t collection);
+  void fence_new(const FileWrite& write, const NewFileLooks& looks);
+  void tell_others(const FileWrite& write);
+  void reject_all(const Chunk& changes, const std::string& reason,
+                  std::vector<Reject>& rejects) const;
   std::string table_name(TableId table) const {
     const TableMap& map = mapping_->table(table);
     return map.schema + "." + map.table;
@@ -68,27 +94,30 @@ class FilesSink final : public ChangeSink {
   const std::unique_ptr<FilesLedger> ledger_;
   FileScan scan_;
   FileJournal journal_;
+  bool recovered_ = false;
 
   // Of the batch under way.
   std::optional<LedgerWrite> write_;
   std::optional<RecordTargets> targets_;
   std::vector<FileWrite> writes_;
   std::vector<std::pair<std::string, std::string>> keys_;  // touched: their quarantine ends
+  std::map<std::uint16_t, Kin> kin_;
 };
 
 // A crash may have left files half replaced: before anything else is read or written.
-void FilesSink::finish_intended() {
-  for (const std::string& path : journal_.replay()) {
-    LedgerWrite write(*ledger_);
-    ledger_->put_quarantine("files", path,
-                            "the file was changed behind the fence, so it was left as it is");
-    write.make_durable();
-  }
+void FilesSink::recover() {
+  if (recovered_ || write_) return;
+  LedgerWrite write(*ledger_);
+  journal_.replay_inside();
+  for (const Collection& collection : documents_->collections) remove_leftovers(collection.root);
+  write.make_durable();
+  recovered_ = true;
 }
 
 void FilesSink::begin() {
-  finish_intended();
+  recover();
   write_.emplace(*ledger_);
+  journal_.replay_inside();  // of a commit that failed after it was decided
   targets_.emplace(*mapping_, *documents_, scan_, *ledger_);
 }
 
@@ -101,119 +130,218 @@ void FilesSink::note_keys(const Chunk& chunk) {
   }
 }
 
-void FilesSink::reject_all(const Mapping& mapping, const Chunk& changes, const std::string& reason,
-                           std::vector<Reject>& rejects) {
+void FilesSink::reject_all(const Chunk& changes, const std::string& reason,
+                           std::vector<Reject>& rejects) const {
   std::vector<RecordText::Refused> refused;
   for (std::uint32_t i = 0; i < changes.changes().size(); ++i) refused.push_back({i, reason});
-  add_refused(mapping, changes, refused, rejects);
+  add_refused(*mapping_, changes, refused, rejects);
 }
 
+// ---- which file
+
 // nullptr: the file is not as the ledger knows it.
-FileRewrite* FilesSink::file_of(Rewrites& files, std::uint16_t collection, const KnownFile& known) {
+FileRewrite* FilesSink::known_file(Rewrites& files, std::uint16_t collection,
+                                   const KnownFile& known) {
   const FilePlace place{collection, known.path};
   if (const auto found = files.find(place); found != files.end()) return &found->second;
-  ReadResult read = read_store_file(documents_->collections[collection].root, known.path);
+  ReadResult read = read_store_file(scan_.collection(collection).root, known.path);
   if (read.outcome != ReadOutcome::kRead || hash_of(read.file.bytes) != known.bytes) return nullptr;
   return &files.try_emplace(place, *mapping_, scan_, *ledger_, place, known, std::move(read.file))
               .first->second;
 }
 
-FileRewrite* FilesSink::new_file(Rewrites& files, std::uint16_t collection,
-                                 const std::string& path) {
-  if (const auto known = ledger_->file(collection, path)) return file_of(files, collection, *known);
+// nullptr: it cannot be written to, for the reason given.
+FileRewrite* FilesSink::file_at(Rewrites& files, std::uint16_t collection, const std::string& path,
+                                std::string& why_not) {
   const FilePlace place{collection, path};
+  if (const auto known = ledger_->file(collection, path)) {
+    FileRewrite* file = known_file(files, collection, *known);
+    if (file == nullptr) why_not = path + kChangedBehind;
+    return file;
+  }
+  if (const auto found = files.find(place); found != files.end()) return &found->second;
+  const fs::path& root = scan_.collection(collection).root;
+  if (holds_link(root, path)) {
+    why_not = path + ": a symbolic link is on the way, and links are never followed";
+    return nullptr;
+  }
+  if (read_store_file(root, path).outcome != ReadOutcome::kAbsent) {
+    why_not = path + " is there already, and the bridge does not know it";
+    return nullptr;
+  }
   return &files.try_emplace(place, *mapping_, scan_, *ledger_, place, std::nullopt, FileBytes{})
               .first->second;
 }
 
+FilesSink::Kin FilesSink::find_kin(std::uint16_t number) const {
+  const Collection& collection = scan_.collection(number);
+  Kin kin{names_records(*mapping_, collection), TextStyle::of({}, collection.ascii), {}};
+  for (const KnownFile& file : ledger_->files()) {
+    if (file.collection != number) continue;
+    const ReadResult read = read_store_file(collection.root, file.path);
+    if (read.outcome != ReadOutcome::kRead || hash_of(read.file.bytes) != file.bytes) continue;
+    kin.style = TextStyle::of(read.file.bytes, collection.ascii);
+    kin.file = collection.root / file.path;
+    const auto frame = divide(read.file.bytes, collection.records, file.path).frame;
+    if (frame == FileRecords::Frame::kMap) kin.in_map = true;
+    if (frame == FileRecords::Frame::kArray) kin.in_map = false;
+    return kin;
+  }
+  return kin;
+}
+
+const FilesSink::Kin& FilesSink::kin(std::uint16_t collection) {
+  const auto [at, missing] = kin_.try_emplace(collection);
+  if (missing) at->second = find_kin(collection);
+  return at->second;
+}
+
 bool FilesSink::at_start(std::uint16_t collection) const {
-  for (const TableSource& table : documents_->collections[collection].tables) {
+  for (const TableSource& table : scan_.collection(collection).tables) {
     if (table.level == 0) return table.at_start;
   }
   return false;
 }
 
-void FilesSink::add_born(Rewrites& files, RecordChanges& changes, std::vector<Reject>& rejects) {
-  const Collection& collection = documents_->collections[changes.collection];
+// ---- records
+
+void FilesSink::add_born(Rewrites& files, const RecordChanges& changes,
+                         std::vector<Reject>& rejects) {
   std::vector<std::uint32_t> all;
   for (std::uint32_t i = 0; i < changes.changes.changes().size(); ++i) all.push_back(i);
-  const auto known = ledger_->files();
-  const auto sibling = std::find_if(known.begin(), known.end(), [&](const KnownFile& file) {
-    return file.collection == changes.collection;
-  });
-  std::string like;
-  if (sibling != known.end()) {
-    like = read_store_file(collection.root, sibling->path).file.bytes;
-  }
-  const bool in_map = !like.empty() && divide(like, collection.records, sibling->path).frame ==
-                                           FileRecords::Frame::kMap;
+  const Kin& like = kin(changes.collection);
   RecordText text =
-      scan_.lens(changes.collection)
-          .make({}, in_map, changes.changes, all, TextStyle::of(like, collection.ascii));
+      scan_.lens(changes.collection).make({}, like.in_map, changes.changes, all, like.style);
+  if (text.gone || text.refused.size() == all.size()) {
+    return add_refused(*mapping_, changes.changes, text.refused, rejects);
+  }
+  const MadePath made = record_path(scan_.collection(changes.collection), text, {});
+  std::string why_not = made.reason;
+  FileRewrite* file =
+      made.path.empty() ? nullptr : file_at(files, changes.collection, made.path, why_not);
+  if (file == nullptr) return reject_all(changes.changes, why_not, rejects);
   add_refused(*mapping_, changes.changes, text.refused, rejects);
-  if (text.gone || text.bytes.empty()) return;
-  const MadePath made =
-      text.path ? MadePath{*text.path, ""} : make_path(collection.files.front(), text.members);
-  if (made.path.empty()) return reject_all(*mapping_, changes.changes, made.reason, rejects);
-  FileRewrite* file = new_file(files, changes.collection, made.path);
+  file->insert(std::move(text), 0, at_start(changes.collection));
+}
+
+void FilesSink::put(Rewrites& files, const RecordChanges& changes, std::vector<Reject>& rejects) {
+  const auto known = ledger_->file(changes.file);
+  FileRewrite* file = known ? known_file(files, changes.collection, *known) : nullptr;
   if (file == nullptr) {
-    return reject_all(*mapping_, changes.changes, made.path + " was changed behind the fence",
+    return reject_all(changes.changes, (known ? known->path : "its file") + kChangedBehind,
                       rejects);
   }
-  file->insert(std::move(text), 0, at_start(changes.collection));
+  auto moved = file->put(changes, rejects);
+  if (!moved) return;
+  std::string why_not = moved->to.reason;
+  FileRewrite* to = moved->to.path.empty()
+                        ? nullptr
+                        : file_at(files, changes.collection, moved->to.path, why_not);
+  if (to == nullptr) return reject_all(changes.changes, why_not, rejects);
+  add_refused(*mapping_, changes.changes, moved->text.refused, rejects);
+  file->take_out(changes.record);
+  to->insert(std::move(moved->text), changes.record, at_start(changes.collection));
 }
 
 void FilesSink::rewrite(std::vector<Reject>& rejects) {
   Rewrites files;
-  for (RecordChanges& changes : targets_->records()) {
+  for (const RecordChanges& changes : targets_->records()) {
     if (changes.record == 0) {
       add_born(files, changes, rejects);
-      continue;
+    } else {
+      put(files, changes, rejects);
     }
-    const auto known = ledger_->file(changes.file);
-    FileRewrite* file = known ? file_of(files, changes.collection, *known) : nullptr;
-    if (file == nullptr) {
-      reject_all(*mapping_, changes.changes,
-                 (known ? known->path : "its file") + " was changed behind the fence", rejects);
-      continue;
-    }
-    auto moved = file->put(changes, rejects);
-    if (!moved) continue;
-    FileRewrite* to = new_file(files, changes.collection, moved->path);
-    if (to != nullptr) to->insert(std::move(moved->text), moved->record, false);
   }
-  for (auto& [place, file] : files) stage(place, file);
+  // Collections may share a file: each edits what the one before it left.
+  std::map<fs::path, std::vector<Rewrites::value_type*>> shared;
+  for (auto& file : files) {
+    const fs::path& root = scan_.collection(file.first.first).root;
+    shared[(root / file.first.second).lexically_normal()].push_back(&file);
+  }
+  for (auto& [path, parts] : shared) {
+    const auto& [place, first] = *parts.front();
+    FileWrite write;
+    write.root = scan_.collection(place.first).root;
+    write.path = place.second;
+    if (first.known()) write.before = first.known()->bytes;
+    std::optional<std::string> bytes = first.current().bytes;
+    for (Rewrites::value_type* part : parts) bytes = part->second.finish(bytes.value_or(""));
+    if (bytes) write.after = hash_of(*bytes);
+    replace(place.first, write, bytes);
+  }
   journal_.sync_staged();
 }
 
-void FilesSink::stage(const FilePlace& place, FileRewrite& file) {
-  const Collection& collection = documents_->collections[place.first];
-  const auto known = ledger_->file(place.first, place.second);
-  FileWrite write;
-  write.root = collection.root;
-  write.path = place.second;
-  if (known) write.before = known->bytes;
-  const auto bytes = file.finish();
-  if (bytes) write.after = hash_of(*bytes);
-  if (write.before == write.after) return;
-  if (bytes) {
-    journal_.stage(write, *bytes,
-                   known ? std::optional(collection.root / place.second) : std::nullopt);
+// ---- files
+
+// Mode and owner of the file it takes after, as they are without the fence.
+NewFileLooks FilesSink::looks_like(std::uint16_t collection) {
+  NewFileLooks looks;
+  struct stat like {};
+  const auto& sibling = kin(collection).file;
+  if (!sibling || ::lstat(sibling->c_str(), &like) != 0) return looks;
+  looks.mode = like.st_mode & 07777;
+  looks.owner.emplace(like.st_uid, like.st_gid);
+  const auto fences = ledger_->fences();
+  if (const auto fence = fences.find(sibling->string()); fence != fences.end()) {
+    looks.mode = fence->second;
   }
-  if (!collection.keep_copy.empty() && bytes) {
+  return looks;
+}
+
+// A file or folder that is made while the store is fenced is fenced too.
+void FilesSink::fence_new(const FileWrite& write, const NewFileLooks& looks) {
+  const auto fences = ledger_->fences();
+  ledger_->put_fence((write.root / write.path).string(), looks.mode);
+  const auto around = fences.find(write.root.string());
+  for (fs::path folder = fs::path(write.path).parent_path(); !folder.empty();
+       folder = folder.parent_path()) {
+    ledger_->put_fence((write.root / folder).string(),
+                       around == fences.end() ? 0755 : around->second);
+  }
+}
+
+// Other collections know the file too.
+void FilesSink::tell_others(const FileWrite& write) {
+  const fs::path path = (write.root / write.path).lexically_normal();
+  for (KnownFile& known : ledger_->files()) {
+    const fs::path& root = scan_.collection(known.collection).root;
+    if ((root / known.path).lexically_normal() != path || known.bytes == *write.after) continue;
+    known.bytes = *write.after;
+    known.stamp = {};
+    ledger_->put_file(known);
+  }
+}
+
+void FilesSink::stage(FileWrite write, const std::optional<std::string>& bytes,
+                      const NewFileLooks& looks) {
+  if (bytes) journal_.stage(write, *bytes, looks);
+  writes_.push_back(std::move(write));
+}
+
+void FilesSink::replace(std::uint16_t number, const FileWrite& write,
+                        const std::optional<std::string>& bytes) {
+  if (write.before == write.after) return;
+  const Collection& collection = scan_.collection(number);
+  NewFileLooks looks;
+  if (!write.before) {
+    looks = looks_like(number);
+    if (!ledger_->fences().empty()) {
+      fence_new(write, looks);
+      looks.mode &= ~static_cast<mode_t>(0222);
+    }
+  }
+  if (bytes) tell_others(write);
+  if (!collection.keep_copy.empty()) {
     FileWrite copy = write;
     copy.path = collection.keep_copy;
     if (const auto at = copy.path.find("{path}"); at != std::string::npos) {
-      copy.path.replace(at, 6, place.second);
+      copy.path.replace(at, 6, write.path);
     }
     copy.any_before = true;
-    std::error_code code;
-    const auto there = collection.root / copy.path;
-    journal_.stage(copy, *bytes,
-                   std::filesystem::exists(there, code) ? std::optional(there) : std::nullopt);
-    writes_.push_back(std::move(copy));
+    stage(std::move(copy), bytes, looks);
   }
-  writes_.push_back(std::move(write));
+  stage(write, bytes, looks);
 }
 
 void FilesSink::commit(const Position& position, std::span<const Reject> rejects) {
@@ -225,8 +353,9 @@ void FilesSink::commit(const Position& position, std::span<const Reject> rejects
   journal_.intend(writes_);
   ledger_->put_applied(position);
   write_->make_durable();
+  journal_.intended();
   rollback();  // nothing is left of it but the intent
-  finish_intended();
+  journal_.replay();
 }
 
 }  // namespace
