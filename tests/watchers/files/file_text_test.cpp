@@ -6,6 +6,7 @@
 
 #include "state/base/error.h"
 #include "tests/watchers/files/lens_fixture.h"
+#include "watchers/files/edited_value.h"
 #include "watchers/files/mapping_text.h"
 
 namespace switchback {
@@ -151,6 +152,15 @@ TEST(FileText, OddBlanksStayWhereNothingChanged) {
             with(with(file, "\"a\"", "\"b\""), "{ } ]", "{ },   4 ]"));
   EXPECT_EQ(changed(lens, file, 0, {"1", "a", "[1, 3, {}]", "1"}),
             with(file, "1,   2 ,3", "1,   3"));
+}
+
+TEST(EditedValue, AnEmptyContainerKeepsItsBlanks) {
+  for (const std::string_view text : {"[\n]", "{ }", "[{\"a\": [ ]}]"}) {
+    const Document document = Document::parse(text, {.where = "x"});
+    EditedValue value(document, Document::kRoot);
+    for (auto& child : value.children()) child.value->child("a")->children();
+    EXPECT_EQ(value.render(TextStyle(), ""), text);
+  }
 }
 
 TEST(FileText, RecordsComeAndGo) {
