@@ -469,35 +469,6 @@ TEST_P(SourceTest, PrunesBesideAnApplicationThatNeverPauses) {
   EXPECT_EQ(source_->counts().unexplained, 0u);
 }
 
-TEST_P(SourceTest, ACommitThatWentPastTheTriggersIsCounted) {
-  start_settled();
-  exec("INSERT INTO parent(id, name) VALUES (1, 'one')");
-  expect_batch(1);
-  EXPECT_EQ(pull(milliseconds(20)), Pull::kIdle);
-  EXPECT_EQ(source_->counts(), SourceCounts{});
-  sqlite3* const handle = store_->application().getHandle();
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
-  exec("UPDATE parent SET name = 'unseen'");
-  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, nullptr);
-  EXPECT_EQ(pull(milliseconds(1'500)), Pull::kIdle);
-  EXPECT_EQ(source_->counts().unexplained, 1u);
-  EXPECT_EQ(pull(milliseconds(20)), Pull::kIdle);
-  EXPECT_EQ(source_->counts().unexplained, 1u) << "once";
-}
-
-TEST_P(SourceTest, WhatHasAReasonIsNoUnexplainedCommit) {
-  start_settled();
-  for (const char* sql : {"UPDATE parent SET name = name WHERE id = -1", "PRAGMA user_version = 7",
-                          "ANALYZE", "INSERT INTO parent(id, name) VALUES (1, 'one')", "ANALYZE",
-                          "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "CREATE TABLE notes(x)",
-                          "INSERT INTO notes VALUES (1)", "UPDATE notes SET x = 2"}) {
-    store_->application().tryExec(sql);
-    pull_batch(*source_, *replica_, milliseconds(100));
-    EXPECT_EQ(source_->counts().unexplained, 0u) << sql;
-  }
-  expect_equal();
-}
-
 double cpu_seconds() {
   timespec now{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);

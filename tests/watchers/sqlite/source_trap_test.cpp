@@ -72,6 +72,7 @@ class SourceTrap : public ::testing::TestWithParam<const char*> {
 
 class Trap16 : public SourceTrap {};
 class Rebuilt : public SourceTrap {};
+class BlindSpot : public SourceTrap {};
 
 TEST_P(Trap16, AFileRenamedIntoThePlaceWithoutCapture) {
   SQLite::Database other(copy_path().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
@@ -196,6 +197,34 @@ TEST_P(Rebuilt, WhileNobodyReads) {
   EXPECT_NE(std::string(error.what()).find("child"), std::string::npos) << error.what();
 }
 
+TEST_P(BlindSpot, ACommitThatWentPastTheTriggersIsCounted) {
+  exec("INSERT INTO parent(id, name) VALUES (3, 'three')");
+  ASSERT_TRUE(pull_batch(*source_, *replica_));
+  EXPECT_FALSE(pull_batch(*source_, *replica_, milliseconds(20)));
+  EXPECT_EQ(source_->counts(), SourceCounts{});
+  sqlite3* const handle = store_->application().getHandle();
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  exec("UPDATE parent SET name = 'unseen'");
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, nullptr);
+  EXPECT_FALSE(pull_batch(*source_, *replica_, milliseconds(1'500)));
+  EXPECT_EQ(source_->counts().unexplained, 1u);
+  EXPECT_FALSE(pull_batch(*source_, *replica_, milliseconds(20)));
+  EXPECT_EQ(source_->counts().unexplained, 1u) << "once";
+}
+
+TEST_P(BlindSpot, WhatHasAReasonIsNoUnexplainedCommit) {
+  for (const char* sql : {"UPDATE parent SET name = name WHERE id = -1", "PRAGMA user_version = 7",
+                          "ANALYZE", "INSERT INTO parent(id, name) VALUES (3, 'three')", "ANALYZE",
+                          "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "CREATE TABLE notes(x)",
+                          "INSERT INTO notes VALUES (1)", "UPDATE notes SET x = 2"}) {
+    store_->application().tryExec(sql);
+    pull_batch(*source_, *replica_, milliseconds(100));
+    EXPECT_EQ(source_->counts().unexplained, 0u) << sql;
+  }
+  EXPECT_EQ(replica_->rows(), Replica::rows_of(store_->application(), *store_->mapping()));
+}
+
+INSTANTIATE_TEST_SUITE_P(JournalModes, BlindSpot, ::testing::Values("wal", "delete"));
 INSTANTIATE_TEST_SUITE_P(JournalModes, Trap16, ::testing::Values("wal", "delete"));
 INSTANTIATE_TEST_SUITE_P(JournalModes, Rebuilt, ::testing::Values("wal", "delete"));
 
