@@ -22,7 +22,7 @@ from checker_values import from_journal, from_postgres, same
 
 
 class Column(NamedTuple):
-    """What a column holds: text, int, bool, real, decimal, json or time; `old`: its name on the old side."""
+    """What a column holds: text, uuid, int, bool, real, decimal, json or time; `old`: its name on the old side."""
     name: str
     kind: str
     old: str
@@ -55,14 +55,15 @@ def short(value):
     return text if len(text) <= 160 else text[:157] + "..."
 
 
-def postgres_rows(db, table, table_columns):
-    """The rows through a cursor of the server's, so that memory stays small."""
-    spelled = {"json": "{}::text", "time": "(extract(epoch from {}) * 1000000)::bigint"}
+def postgres_rows(db, table, table_columns, view=""):
+    """The rows through a cursor of the server's, so that memory stays small. `view`: a SELECT to read instead."""
+    spelled = {"json": "{}::text", "uuid": "{}::text", "time": "(extract(epoch from {}) * 1000000)::bigint"}
     selected = [spelled.get(c.kind, "{}").format(c.name) for c in table_columns]
     key = table_columns[0]
     cursor = db.cursor(name=f"check_{table}")
     cursor.itersize = 5000
-    cursor.execute(f"SELECT {', '.join(selected)} FROM {table} ORDER BY {key.name}"
+    read = f"({view}) AS {table}" if view else table
+    cursor.execute(f"SELECT {', '.join(selected)} FROM {read} ORDER BY {key.name}"
                    + (' COLLATE "C"' if key.kind == "text" else ""))
     return iter(cursor)
 
@@ -85,15 +86,16 @@ def merged(left, right):
 class Checker:
     """Holds what all tables need: both sides, the journal's expectations, the problems."""
 
-    def __init__(self, tables, old, postgres, journal):
-        self.tables, self.old, self.postgres, self.journal = tables, old, postgres, journal
+    def __init__(self, tables, old, postgres, journal, views):
+        self.tables, self.old, self.postgres, self.journal, self.views = tables, old, postgres, journal, views
         self.problems = Problems()
 
     def table(self, table):
         """Read one table of both sides completely; returns the number of distinct rows."""
         expected = self.journal.rows.get(table, {})
         seen, rows = set(), 0
-        both = merged(self.old.rows(table), postgres_rows(self.postgres, table, self.tables[table]))
+        both = merged(self.old.rows(table), postgres_rows(self.postgres, table, self.tables[table],
+                                                          self.views.get(table, "")))
         for key, old, new in both:
             rows += 1
             row = expected.get(key)
@@ -188,12 +190,12 @@ class Checker:
                    for c, value in zip(self.tables[table], row))
 
 
-def check(tables, open_old, more, args):
+def check(tables, open_old, more, views, args):
     """Everything; returns the checker and the number of rows."""
     old = open_old(args.old, args.original, tables)
     postgres = psycopg2.connect(args.postgres)      # the server's time zone does not matter, epochs are compared
     postgres.set_session(isolation_level="REPEATABLE READ", readonly=True)
-    checker = Checker(tables, old, postgres, replay(args.journal))
+    checker = Checker(tables, old, postgres, replay(args.journal), views)
     checker.loose_rows()
     rows = 0
     for table in tables:
@@ -207,9 +209,10 @@ def check(tables, open_old, more, args):
     return checker, rows
 
 
-def main(tables, open_old, more=()):
-    """What a system's checker.py ends with. `more`: rules of the system's own, called with the Checker. Prints the
-    problems, or JSON; the last line is the verdict."""
+def main(tables, open_old, more=(), views=None):
+    """What a system's checker.py ends with. `more`: rules of the system's own, called with the Checker; `views`: for a
+    table whose rows have another key than PostgreSQL's on the old side, the SELECT that shows it under that one.
+    Prints the problems, or JSON; the last line is the verdict."""
     parser = argparse.ArgumentParser(description="Compare both stores with each other and with the journal.")
     parser.add_argument("--old", required=True)
     parser.add_argument("--postgres", required=True)
@@ -217,7 +220,7 @@ def main(tables, open_old, more=()):
     parser.add_argument("--original", help="a copy of the old store from before the bridge came")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    checker, rows = check(tables, open_old, more, args)
+    checker, rows = check(tables, open_old, more, views or {}, args)
     problems, writes = checker.problems, checker.journal.acked
     lines, count = list(problems.lines()), len(problems.found)
     verdict = f"checked {len(tables)} tables, {rows} rows, {writes} writes, {count} lost"

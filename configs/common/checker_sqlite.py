@@ -14,7 +14,8 @@ def as_bool(value):
 
 # How a value of each kind is stored, and how it is read. A value of another storage class than the application
 # writes is a fault. A "decimal" is a REAL there: the shortest digits that give this double are the number meant.
-STORED_AS = {"time": str, "json": str, "text": str, "int": int, "bool": int, "real": float, "decimal": float}
+STORED_AS = {"time": str, "json": str, "text": str, "uuid": str, "int": int, "bool": int, "real": float,
+             "decimal": float}
 READERS = {"time": read_time, "json": read_json, "bool": as_bool, "decimal": lambda v: Decimal(repr(v))}
 
 

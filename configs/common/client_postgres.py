@@ -9,9 +9,11 @@ from client_units import Broken, Lost, Refused, Retry, resolved
 class PostgresStore:
     """Connects when it is first needed and again after a loss. A unit of work is one transaction."""
 
-    def __init__(self, args, keys, name, defaulted=None):
-        """`defaulted`: table to the timestamp that a REPLACE may leave to the database."""
-        self.url, self.keys, self.name, self.defaulted = args.postgres, keys, name, defaulted or {}
+    def __init__(self, args, keys, name, defaulted=None, places=None):
+        """`defaulted`: table to the timestamp that a REPLACE may leave to the database; `places`: table to (parent's
+        column, column that orders), where the old side knows rows by their place and a put appends."""
+        self.url, self.keys, self.name = args.postgres, keys, name
+        self.defaulted, self.places = defaulted or {}, places or {}
         self.db = self.cursor = None
 
     def _open(self):
@@ -79,29 +81,51 @@ class PostgresStore:
         passes = code in ("40P01", "40001", "55P03", "57014")
         return Retry(code, str(error)) if passes else Broken(code, str(error))
 
+    def _row(self, table, key):
+        """The condition that finds a row, and its values."""
+        if table not in self.places:
+            return f"{self.keys[table]} = %s", (key,)
+        parent, order = self.places[table]
+        of, _, place = key.rpartition("/")
+        return (f"{self.keys[table]} = (SELECT {self.keys[table]} FROM {table} WHERE {parent} = %s ORDER BY {order} "
+                "LIMIT 1 OFFSET %s)", (of, int(place)))
+
     def _write(self, item, made):
         table, key = item["table"], self.keys[item["table"]]
         run = self.cursor.execute
         if item["do"] == "add":
             column = item["column"]
-            run(f"SELECT {column} FROM {table} WHERE {key} = %s", (item["key"],))
+            row, found = self._row(table, item["key"])
+            run(f"SELECT {column} FROM {table} WHERE {row}", found)
             (now,), = self.cursor.fetchall()
-            run(f"UPDATE {table} SET {column} = %s WHERE {key} = %s", (now + item["delta"], item["key"]))
+            run(f"UPDATE {table} SET {column} = %s WHERE {row}", (now + item["delta"], *found))
             return None
         if item["do"] == "delete":
-            run(f"DELETE FROM {table} WHERE {key} = %s", (item["key"],))
+            row, found = self._row(table, item["key"])
+            run(f"DELETE FROM {table} WHERE {row}", found)
             return None
         values = {c: Json(v) if isinstance(v, (dict, list)) else v for c, v in resolved(item["values"], made).items()}
         if item["do"] == "update":
-            run(f"UPDATE {table} SET {', '.join(f'{c} = %s' for c in values)} WHERE {key} = %s",
-                (*values.values(), item["key"]))
+            row, found = self._row(table, item["key"])
+            run(f"UPDATE {table} SET {', '.join(f'{c} = %s' for c in values)} WHERE {row}", (*values.values(), *found))
             return None
         if item["do"] == "append":
             run(f"INSERT INTO {table} ({', '.join(values)}) VALUES ({', '.join(['%s'] * len(values))}) RETURNING {key}",
                 tuple(values.values()))
             return self.cursor.fetchone()[0]
+        if table in self.places:
+            return self._add_behind(table, key, item["key"].rpartition("/")[0], values)
         self._put(table, key, {key: item["key"], **values})
         return None
+
+    def _add_behind(self, table, key, parent, values):
+        """The last in its parent's order; the key that the database made."""
+        of, order = self.places[table]
+        self.cursor.execute(
+            f"INSERT INTO {table} ({of}, {order}, {', '.join(values)}) VALUES (%s, (SELECT coalesce(max({order}) + 1, 0) "
+            f"FROM {table} WHERE {of} = %s), {', '.join(['%s'] * len(values))}) RETURNING {key}",
+            (parent, parent, *values.values()))
+        return self.cursor.fetchone()[0]
 
     def _put(self, table, key, values):
         """What INSERT OR REPLACE means there: columns not named go back to their default, whole seconds."""

@@ -1,4 +1,5 @@
-"""What every sample maker shares: spellings, invented phrases, and the making of a SQLite file."""
+"""What every sample maker shares: spellings, invented phrases, and the making of a SQLite file or a folder of JSON
+files."""
 import argparse
 import json
 import os
@@ -71,13 +72,36 @@ def make(path, schema, fill, journal_mode):
                 os.fsync(done.fileno())
 
 
-def main(system, schema, fill, journal_mode, rows_are):
-    """What a SQLite system's make_sample.py ends with. `fill(db, rng, rows)` inserts, `rows` of the largest table."""
-    parser = argparse.ArgumentParser(description=f"Make a sample database of the {system} system.",
-                                     epilog="example: make_sample.py --out app.db --rows 20000 --seed 1")
+def python_json(path, value, indent=2):
+    """As Python's json.dump: everything beyond ASCII escaped, no newline at the end."""
+    with open(path, "w", encoding="ascii") as file:
+        file.write(json.dumps(value, indent=indent))
+
+
+def arguments(system, out, rows_are):
+    """The options of every sample maker."""
+    parser = argparse.ArgumentParser(description=f"Make a sample store of the {system} system.",
+                                     epilog=f"example: make_sample.py --out {out} --rows 20000 --seed 1")
     parser.add_argument("--out", required=True)
     parser.add_argument("--rows", type=int, default=10_000, help=rows_are)
     parser.add_argument("--seed", type=int, default=1)
+    return parser
+
+
+def files_main(system, fill, rows_are):
+    """What a system of files has at the end of its make_sample.py. `fill(folder, rng, rows)` writes, `rows` files in
+    the largest folder. What exists is never overwritten."""
+    args = arguments(system, "data", rows_are).parse_args()
+    try:
+        os.mkdir(args.out)
+        fill(args.out, random.Random(args.seed), args.rows)
+    except OSError as error:
+        sys.exit(f"make_sample.py: {error}")
+
+
+def main(system, schema, fill, journal_mode, rows_are):
+    """What a SQLite system's make_sample.py ends with. `fill(db, rng, rows)` inserts, `rows` of the largest table."""
+    parser = arguments(system, "app.db", rows_are)
     parser.add_argument("--journal-mode", choices=["delete", "wal"], default=journal_mode)
     args = parser.parse_args()
     try:
