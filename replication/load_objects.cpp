@@ -16,10 +16,11 @@ namespace {
 
 // One row per object: table, sort, name, definition, expression, columns, weight, how to drop it.
 // Runs under search_path = pg_catalog, so that every name in a definition is qualified. Left alone
-// are objects whose storage or role could not be given back by their definition alone.
+// are objects whose storage or role could not be given back by their definition alone. A foreign
+// key of a partitioned table is its partitions' too.
 constexpr const char* kConstraints = R"(
 SELECT c.conrelid::regclass::text, c.contype::text, c.conname::text,
-       format('ALTER TABLE ONLY %s ADD CONSTRAINT %I %s', c.conrelid::regclass, c.conname,
+       format('ALTER TABLE %s%s ADD CONSTRAINT %I %s', t.only_it, c.conrelid::regclass, c.conname,
               pg_get_constraintdef(c.oid))
        || CASE WHEN c.contype = 'p' AND r.relreplident = 'd'
                THEN format('; ALTER TABLE ONLY %s REPLICA IDENTITY DEFAULT', c.conrelid::regclass)
@@ -34,8 +35,9 @@ SELECT c.conrelid::regclass::text, c.contype::text, c.conname::text,
        CASE WHEN c.contype = 'p' AND r.relreplident = 'd'
             THEN format('ALTER TABLE ONLY %s REPLICA IDENTITY FULL;', c.conrelid::regclass)
             ELSE '' END
-       || format('ALTER TABLE ONLY %s DROP CONSTRAINT %I', c.conrelid::regclass, c.conname)
+       || format('ALTER TABLE %s%s DROP CONSTRAINT %I', t.only_it, c.conrelid::regclass, c.conname)
   FROM pg_constraint c JOIN pg_class r ON r.oid = c.conrelid
+  CROSS JOIN LATERAL (SELECT CASE r.relkind WHEN 'p' THEN '' ELSE 'ONLY ' END AS only_it) t
   LEFT JOIN pg_index i ON i.indexrelid = c.conindid AND c.contype <> 'f'
   LEFT JOIN pg_class x ON x.oid = i.indexrelid
  WHERE c.contype IN ('p', 'u', 'x', 'c', 'f') AND c.conparentid = 0

@@ -55,12 +55,12 @@ class Shadow:
         return self.connections[number]
 
     def run(self, number, line):
-        """Whether the statement succeeds."""
+        """Why the statement fails; None if it does not."""
         try:
             self.connection(number).execute(line).fetchall()
-            return True
-        except (sqlite3.Error, sqlite3.Warning):
-            return False
+            return None
+        except (sqlite3.Error, sqlite3.Warning) as error:
+            return error
 
     def differences(self, tables):
         """Lines of what the store and the shadow do not have in common."""
