@@ -47,6 +47,11 @@ void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
                    "wait until `switchback status` shows a smaller lag"});
   }
   if (pump.quarantined != 0) add_quarantine_obstacle(pump, request, out);
+  for (const SourceTrouble& trouble : pump.troubles) {
+    out.push_back({fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
+                   fmt::format("mend it on the primary, then `switchback {}` again",
+                               command_for(request.to))});
+  }
 }
 
 }  // namespace

@@ -77,6 +77,8 @@ struct Metrics::Parts {
   Family<Gauge>& up = gauge("switchback_up", "1 if the side can be reached, else 0.");
   Family<Gauge>& quarantined =
       gauge("switchback_quarantined", "Rows that the other side could not take.");
+  Family<Gauge>& unread =
+      gauge("switchback_unread", "Files of the primary that cannot be carried over as they stand.");
   Family<Counter>& changes = counter("switchback_applied_changes_total", "Changes applied.");
   Family<Counter>& batches = counter("switchback_batches_total", "Batches committed.");
   Family<Counter>& flips = counter("switchback_flips_total", "Flips done.");
@@ -139,6 +141,7 @@ void Metrics::set(const Status& status) {
     parts_->up.Add({{"side", word(side.side)}}).Set(side.up ? 1 : 0);
   }
   parts_->quarantined.Add({}).Set(static_cast<double>(status.quarantined));
+  parts_->unread.Add({}).Set(static_cast<double>(status.unread.size()));
 }
 
 std::string Metrics::text() const {

@@ -248,8 +248,10 @@ void Pump::publish_lag(Parts& parts) {
   last_lag_ = now;
   const Lag lag = parts.source->lag();
   const SourceCounts counts = parts.source->counts();
+  std::vector<SourceTrouble> troubles = parts.source->troubles();
   const std::lock_guard lock(mutex_);
   progress_.lag = lag;
+  progress_.troubles = std::move(troubles);
   progress_.counts.prunes = counts_before_.prunes + counts.prunes;
   progress_.counts.unexplained = counts_before_.unexplained + counts.unexplained;
   if (now - rate_since_ < kRateOver) return;

@@ -16,6 +16,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "state/base/deadline.h"
 #include "state/base/error.h"
@@ -41,7 +42,8 @@ struct PumpProgress {
   Position applied;  // committed on the target
   Position durable;  // would survive a power loss there
   Lag lag;
-  SourceCounts counts;        // since the pump was made
+  SourceCounts counts;  // since the pump was made
+  std::vector<SourceTrouble> troubles;
   std::uint64_t changes = 0;  // since the pump was made
   std::uint64_t batches = 0;
   std::uint64_t rejected = 0;

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "bridge/old_store.h"
 #include "bridge/report_json.h"
 #include "state/base/log.h"
 
@@ -20,7 +21,7 @@ SideStatus side_status(const Config& config, const Picture& picture, Side side) 
   SideStatus status;
   status.side = side;
   // A URL may hold a password, so PostgreSQL is named by what it is, never by how it is reached.
-  status.where = side == Side::kOld ? config.stores.front().sqlite.string() : "PostgreSQL";
+  status.where = side == Side::kOld ? old_store_place(config).string() : "PostgreSQL";
   // Down is what an error says; a pump that is only just connecting has none.
   status.up = true;
   const auto& error = picture.error ? picture.error : picture.pump.error;
@@ -33,14 +34,13 @@ SideStatus side_status(const Config& config, const Picture& picture, Side side) 
   return status;
 }
 
-std::vector<std::string> needs_you(const Picture& picture) {
+std::vector<std::string> needs_you(const Config& config, const Picture& picture) {
   std::vector<std::string> out;
   if (picture.pump.quarantined != 0) {
     out.push_back(
-        fmt::format("{} rows are in quarantine: table switchback.quarantine (PostgreSQL) "
-                    "or _switchback_quarantine (SQLite) says which and why; correct them "
-                    "on the primary",
-                    picture.pump.quarantined));
+        fmt::format("{} rows are in quarantine: table switchback.quarantine (PostgreSQL) or {} "
+                    "says which and why; correct them on the primary",
+                    picture.pump.quarantined, old_quarantine_place(config)));
   }
   if (picture.pump.counts.unexplained != 0) {
     out.push_back(
@@ -48,6 +48,12 @@ std::vector<std::string> needs_you(const Picture& picture) {
                     "connection with its triggers off): what they wrote is not in PostgreSQL; "
                     "switchback abandon, then run, loads it anew",
                     picture.pump.counts.unexplained));
+  }
+  for (const SourceTrouble& trouble : picture.pump.troubles) {
+    out.push_back(fmt::format("{}: {}; {}", trouble.what, trouble.why,
+                              trouble.held ? "if it is meant, do it in smaller steps"
+                                           : "its rows in PostgreSQL stay as they are until it can "
+                                             "be read, and a flip waits for it"));
   }
   if (picture.pump.state == PumpState::kStopped && picture.pump.error) {
     out.push_back(fmt::format("the pump has stopped: {}", picture.pump.error->what()));
@@ -78,8 +84,9 @@ Status to_status(const Config& config, const Picture& picture) {
   status.changes_per_second = picture.pump.changes_per_second;
   status.counts = picture.pump.counts;
   status.changes = picture.pump.changes;
+  status.unread = picture.pump.troubles;
   status.batches = picture.pump.batches;
-  status.needs_you = needs_you(picture);
+  status.needs_you = needs_you(config, picture);
   return status;
 }
 

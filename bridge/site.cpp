@@ -6,14 +6,12 @@
 #include <utility>
 
 #include "bridge/mapping_builder.h"
+#include "bridge/old_store.h"
 #include "replication/catalog.h"
 #include "replication/meta.h"
 #include "replication/postgres_endpoint.h"
 #include "replication/schema_file.h"
 #include "state/base/durable_file.h"
-#include "watchers/sqlite/objects.h"
-#include "watchers/sqlite/schema.h"
-#include "watchers/sqlite/sqlite_endpoint.h"
 
 namespace switchback {
 namespace {
@@ -51,15 +49,6 @@ std::vector<CatalogTable> read_postgres(const Config& config, SchemaUse use) {
   return catalog;
 }
 
-std::vector<SqliteTable> read_sqlite(const StoreConfig& store) {
-  SQLite::Database database = open_database(store.sqlite, SqliteUse::kRead);
-  try {
-    return read_schema(database);
-  } catch (const SQLite::Exception& error) {
-    throw_sqlite_error(error, store.sqlite);
-  }
-}
-
 }  // namespace
 
 Connection connect(const Config& config, const std::string& use) {
@@ -84,24 +73,16 @@ std::string read_schema_file(const Config& config) {
 }
 
 Site open_site(const Config& config, SchemaUse schema) {
-  if (config.stores.size() != 1) {
-    throw Error(ErrorKind::kUsage, Retry::kNever,
-                fmt::format("{} stores are configured; this version bridges exactly one",
-                            config.stores.size()),
-                {.object = config.file.string(), .next = "run one bridge per [store]"});
-  }
   Site site;
   site.config = config;
-  std::vector<StoreSchema> stores;
-  stores.push_back({site.store().name, read_sqlite(site.store())});
-  BuiltMapping built = build_mapping(config, stores, read_postgres(config, schema));
+  site.store = old_store_name(config);
+  BuiltMapping built =
+      build_mapping(config, read_old_schema(config), read_postgres(config, schema));
   site.warnings = std::move(built.warnings);
   site.mapping = std::make_shared<const Mapping>(std::move(built.mapping));
-  site.old_side = open_sqlite(
-      {.path = site.store().sqlite, .store = site.store().name, .spool_folder = config.state_dir},
-      site.mapping);
+  site.old_side = open_old_store(config, site.mapping, std::move(built.documents));
   site.postgres = open_postgres({.conninfo = config.conninfo,
-                                 .store = site.store().name,
+                                 .store = site.store,
                                  .drop_constraints = config.drop_constraints},
                                 site.mapping);
   return site;

@@ -1,4 +1,4 @@
-// Both sides of one bridge, opened: the configuration read against what the two databases say of
+// Both sides of one bridge, opened: the configuration read against what the two sides say of
 // their tables. Every command that touches a side begins here. Opening may wait on the network; the
 // endpoints inside open connections of their own as they are used.
 #pragma once
@@ -21,13 +21,13 @@ enum class SchemaUse {
 
 struct Site {
   Config config;
+  std::string store;  // the old one's name in the mapping
   std::shared_ptr<const Mapping> mapping;
   std::vector<std::string> warnings;  // what the mapping leaves behind, in words
   std::unique_ptr<Endpoint> old_side;
   std::unique_ptr<Endpoint> postgres;
 
   Endpoint& of(Side side) const { return side == Side::kOld ? *old_side : *postgres; }
-  const StoreConfig& store() const { return config.stores.front(); }
   /// The group that flips. One group per bridge so far.
   std::string group() const { return "all"; }
 };

@@ -5,11 +5,11 @@
 #include <chrono>
 #include <filesystem>
 
+#include "bridge/old_store.h"
 #include "replication/load.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/log.h"
-#include "watchers/sqlite/backup.h"
 
 namespace switchback {
 namespace {
@@ -24,7 +24,7 @@ constexpr seconds kParkWithin{600};
 
 LoadSetup setup_for(const Site& site, std::function<void(const LoadCount&)> progress) {
   return {.conninfo = site.config.conninfo,
-          .store = site.store().name,
+          .store = site.store,
           .mapping = site.mapping,
           .drop_constraints = site.config.drop_constraints,
           .make_reader = [&site] { return site.old_side->make_reader(); },
@@ -147,8 +147,8 @@ void backup_before_capture(const Site& site, const StateDir& state) {
   if (std::filesystem::exists(folder / "before-capture.json", code)) return;
   make_folder(folder, 0700);
   log_info(fmt::format("backing up {} before the first trace of the bridge is put into it",
-                       site.store().sqlite.string()));
-  backup_sqlite(site.store().sqlite, folder / "before-capture.db");
+                       old_store_place(site.config).string()));
+  site.old_side->backup(folder / "before-capture");
 }
 
 bool load_done(const Site& site) {

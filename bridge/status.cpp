@@ -54,6 +54,14 @@ void write_load(JsonWriter& json, const LoadStatus& load) {
       .end_object();
 }
 
+void write_unread(JsonWriter& json, const SourceTrouble& trouble) {
+  json.begin_object()
+      .member("what", trouble.what)
+      .member("why", trouble.why)
+      .member("held", trouble.held)
+      .end_object();
+}
+
 }  // namespace
 
 std::string to_json(const Status& status) {
@@ -82,6 +90,8 @@ std::string to_json(const Status& status) {
   for (const auto& side : status.sides) write_side(json, side);
   json.end_array().key("load").begin_array();
   for (const auto& load : status.load) write_load(json, load);
+  json.end_array().key("unread").begin_array();
+  for (const auto& trouble : status.unread) write_unread(json, trouble);
   json.end_array().key("needs_you").begin_array();
   for (const auto& need : status.needs_you) json.value(need);
   json.end_array().end_object();

@@ -56,6 +56,7 @@ struct Status {
   std::uint64_t changes = 0;  // applied since the sidecar started
   std::uint64_t batches = 0;
   SourceCounts counts;                 // of the pump that runs
+  std::vector<SourceTrouble> unread;   // what the pump cannot read now
   std::vector<std::string> needs_you;  // what waits for a person, with the next command
 };
 

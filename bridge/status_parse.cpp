@@ -112,6 +112,9 @@ Status parse_status(std::string_view json) {
     status.sides.push_back(parse_side_status(item));
   }
   for (const Element item : get<Array>(root, "load")) status.load.push_back(parse_load(item));
+  for (const Element item : get<Array>(root, "unread")) {
+    status.unread.push_back({text(item, "what"), text(item, "why"), get<bool>(item, "held")});
+  }
   for (const Element item : get<Array>(root, "needs_you")) {
     std::string_view need;
     if (item.get(need)) fail("needs_you");

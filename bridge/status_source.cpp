@@ -6,10 +6,10 @@
 #include <utility>
 
 #include "bridge/conninfo.h"
+#include "bridge/old_store.h"
 #include "bridge/site.h"
 #include "replication/meta.h"
 #include "state/ledger/state_dir.h"
-#include "watchers/sqlite/objects.h"
 
 namespace switchback {
 namespace {
@@ -18,14 +18,15 @@ constexpr std::chrono::seconds kPatience{5};
 
 constexpr const char* kRows =
     "SELECT l.table_name, greatest(c.reltuples, s.n_live_tup, 0)::bigint FROM "
-    "(SELECT DISTINCT bridge, table_name FROM switchback.load) l LEFT JOIN pg_class c ON (SELECT n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) "
+    "(SELECT DISTINCT bridge, table_name FROM switchback.load) l LEFT JOIN pg_class c ON (SELECT "
+    "n.nspname FROM pg_namespace n WHERE n.oid = c.relnamespace) "
     "|| '.' || c.relname = l.table_name AND c.relkind IN ('r', 'p') "
     "LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid WHERE l.bridge = $1 ORDER BY 1";
 
 std::vector<SideStatus> sides_of(const Config& config) {
   SideStatus old_side;
   old_side.side = Side::kOld;
-  old_side.where = config.stores.front().sqlite.string();
+  old_side.where = old_store_place(config).string();
   old_side.up = true;
   SideStatus postgres;
   postgres.side = Side::kPostgres;
@@ -49,12 +50,12 @@ void note_error(Status& status, const Error& error) {
   status.needs_you.push_back(error.what());
 }
 
-void note_quarantine(Status& status) {
+void note_quarantine(Status& status, const Config& config) {
   if (status.quarantined == 0) return;
   status.needs_you.push_back(fmt::format(
       "{} rows are in quarantine; they block a flip: SELECT table_name, key, reason FROM "
-      "switchback.quarantine (in SQLite: {})",
-      status.quarantined, kQuarantineTable));
+      "switchback.quarantine (of the old store: {})",
+      status.quarantined, old_quarantine_place(config)));
 }
 
 /// Which side the gates say is primary, and what to do if neither is.
@@ -86,20 +87,9 @@ void judge_gates(Status& status, GroupStatus& group, const GateState& old_side,
                  "undoes it");
 }
 
-std::uint64_t old_quarantine(const Config& config) {
-  SQLite::Database database = open_database(config.stores.front().sqlite, SqliteUse::kRead);
-  if (!database.tableExists(std::string(kQuarantineTable))) return 0;
-  return static_cast<std::uint64_t>(
-      database.execAndGet(fmt::format("SELECT count(*) FROM {}", kQuarantineTable)).getInt64());
-}
-
 void read_postgres_tables(Status& status, Connection& connection) {
   if (!has_meta(connection)) return;
   status.tables = table_rows(connection, status.bridge);
-  status.quarantined += static_cast<std::uint64_t>(
-      connection
-          .exec("SELECT count(*) FROM switchback.quarantine WHERE bridge = $1", {status.bridge})
-          .integer(0, 0));
   const Result loading = connection.exec(
       "SELECT table_name, sum(rows)::bigint FROM switchback.load WHERE bridge = $1 GROUP BY 1 "
       "HAVING NOT bool_and(done) ORDER BY 1",
@@ -137,7 +127,7 @@ Status status_without_sidecar(const Config& config) {
     const GateState old_side = site.old_side->make_gate(site.group())->inspect(deadline);
     const GateState postgres = site.postgres->make_gate(site.group())->inspect(deadline);
     judge_gates(status, group, old_side, postgres);
-    status.quarantined = old_quarantine(config);
+    status.quarantined = site.old_side->quarantined() + site.postgres->quarantined();
     Connection connection = connect(config, "status");
     read_postgres_tables(status, connection);
     if (!status.load.empty()) group.phase = Phase::kSnapshot;
@@ -146,7 +136,7 @@ Status status_without_sidecar(const Config& config) {
     note_error(status, error);
   }
   status.groups.push_back(group);
-  note_quarantine(status);
+  note_quarantine(status, config);
   return status;
 }
 

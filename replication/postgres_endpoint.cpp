@@ -5,6 +5,7 @@
 #include "replication/check.h"
 #include "replication/gate.h"
 #include "replication/install.h"
+#include "replication/meta.h"
 #include "replication/reader.h"
 #include "replication/sink.h"
 #include "replication/source.h"
@@ -35,6 +36,13 @@ class PostgresEndpoint final : public Endpoint {
 
   std::vector<Finding> check() override {
     return check_postgres(options_.conninfo, *mapping_, options_.store);
+  }
+  std::uint64_t quarantined() override {
+    Connection sql = connect();
+    if (!has_meta(sql)) return 0;
+    const Result found = sql.exec("SELECT count(*) FROM switchback.quarantine WHERE bridge = $1",
+                                  {mapping_->bridge});
+    return static_cast<std::uint64_t>(found.integer(0, 0));
   }
   std::vector<std::string> plan_install() override {
     Connection sql = connect();

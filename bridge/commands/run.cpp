@@ -3,6 +3,7 @@
 
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
+#include "bridge/old_store.h"
 #include "bridge/private_postgres.h"
 #include "bridge/sidecar.h"
 #include "bridge/signals.h"
@@ -30,9 +31,9 @@ ExitCode dry_run(const Config& config) {
     print(apply_schema(connection, read_schema_file(config), config.schema->string()));
   }
   fmt::print("-- PostgreSQL\n");
-  print(plan_postgres_install(connection, *site.mapping, site.store().name));
+  print(plan_postgres_install(connection, *site.mapping, site.store));
   connection.exec("ROLLBACK");
-  fmt::print("-- SQLite: {}\n", site.store().sqlite.string());
+  fmt::print("-- the old store: {}\n", old_store_place(config).string());
   print(site.old_side->plan_install());
   fmt::print("-- then: an initial load of {} tables, and every change as it comes\n",
              site.mapping->parents_first().size());

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstdint>
 #include <stop_token>
+#include <string>
+#include <vector>
 
 #include "state/base/deadline.h"
 #include "state/model/chunk.h"
@@ -30,6 +32,15 @@ struct SourceCounts {
   friend bool operator==(const SourceCounts&, const SourceCounts&) = default;
 };
 
+/// What cannot be read of the side now. Its rows stay as they are on the other side, and the rest
+/// flows.
+struct SourceTrouble {
+  std::string what;   // a file, by its absolute path
+  std::string why;    // with line and column where there are any
+  bool held = false;  // readable, but it would delete so much that a person is to look at it
+  friend bool operator==(const SourceTrouble&, const SourceTrouble&) = default;
+};
+
 class ChangeSource {
  public:
   virtual ~ChangeSource() = default;
@@ -47,8 +58,8 @@ class ChangeSource {
   /// Everything up to `durable` may be forgotten. Only notes it; acted upon in pull() and idle().
   virtual void acknowledge(const Position& durable) noexcept = 0;
 
-  /// Housekeeping that may disturb the application (pruning); called by the pump between batches: in
-  /// quiet moments, and now and then when there are none. Never while a flip is under way.
+  /// Housekeeping that may disturb the application (pruning); called by the pump between batches:
+  /// in quiet moments, and now and then when there are none. Never while a flip is under way.
   virtual void idle() = 0;
 
   /// Ends every read transaction and holds no lock until the next pull().
@@ -57,6 +68,9 @@ class ChangeSource {
   virtual Lag lag() = 0;
 
   virtual SourceCounts counts() { return {}; }
+
+  /// What stands, not what passes: an application's write in progress is no trouble yet.
+  virtual std::vector<SourceTrouble> troubles() { return {}; }
 
   /// Makes a waiting pull() return kIdle soon. Any thread.
   virtual void wake() noexcept = 0;

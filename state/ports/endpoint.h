@@ -2,6 +2,8 @@
 // part has its own connection and belongs to the thread that uses it.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
@@ -33,6 +35,14 @@ class Endpoint {
 
   /// Preflight, by trying rather than by reading flags.
   virtual std::vector<Finding> check() = 0;
+
+  /// Copies the side as it stands, while the application goes on: what is copied has names that
+  /// begin with `name`; the manifest `name`.json comes last and vouches for the rest. Nothing if
+  /// others see to this side's backups.
+  virtual void backup(const std::filesystem::path& /*name*/) {}
+
+  /// Open quarantine entries at this side; 0 while nothing is installed.
+  virtual std::uint64_t quarantined() { return 0; }
 
   /// The statements that install() would run now, in order; empty if all is in place.
   virtual std::vector<std::string> plan_install() = 0;

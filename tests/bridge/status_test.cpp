@@ -29,6 +29,7 @@ Status sample() {
   status.changes = 99;
   status.batches = 9;
   status.counts = {5, 2};
+  status.unread = {{"/srv/a.json", "line 3: expected a value", false}};
   status.needs_you = {"look at the quarantine: \"a\""};
   return status;
 }
@@ -43,7 +44,7 @@ TEST(Status, JsonHasTheDesignedKeys) {
             R"("primary":"postgres","epoch":2,"lag":{"changes":0,"bytes":0,"seconds":0}}],)"
             R"("quarantined":0,"tables":[{"name":"public.t","rows":5}],"last_verify":null,)"
             R"("rates":{"changes_per_second":0,"changes":0,"batches":0},)"
-            R"("capture":{"prunes":0,"unexplained":0},"sides":[],"load":[],)"
+            R"("capture":{"prunes":0,"unexplained":0},"sides":[],"load":[],"unread":[],)"
             R"("needs_you":[]})");
 }
 

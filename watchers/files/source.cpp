@@ -1,6 +1,7 @@
 #include "watchers/files/source.h"
 
 #include <chrono>
+#include <map>
 
 #include "state/base/error.h"
 #include "watchers/files/ranked_batch.h"
@@ -12,6 +13,8 @@ namespace {
 using Clock = Deadline::Clock;
 
 constexpr std::chrono::seconds kPruneEvery{5};
+// A file that cannot be read for less than this may be a write in progress.
+constexpr std::chrono::seconds kBeingWritten{1};
 
 class FilesSource final : public ChangeSource {
  public:
@@ -31,6 +34,7 @@ class FilesSource final : public ChangeSource {
     if (rows_) rows_->release();
   }
   Lag lag() override;
+  std::vector<SourceTrouble> troubles() override;
   void wake() noexcept override { watch_.wake(); }
 
  private:
@@ -56,6 +60,7 @@ class FilesSource final : public ChangeSource {
   Clock::time_point oldest_{};  // when the batch that is not acknowledged yet was found
   Clock::time_point next_prune_{};
   std::vector<UnreadableFile> unreadable_;
+  std::map<std::string, Clock::time_point> unreadable_since_;  // by path
 };
 
 void FilesSource::start(const Position& applied) {
@@ -168,7 +173,24 @@ Lag FilesSource::lag() {
   return lag;
 }
 
+std::vector<SourceTrouble> FilesSource::troubles() {
+  std::vector<SourceTrouble> out;
+  const auto now = Clock::now();
+  for (const UnreadableFile& file : unreadable_) {
+    if (!file.held && now - unreadable_since_[file.path] < kBeingWritten) continue;
+    out.push_back({file.path, file.why, file.held});
+  }
+  return out;
+}
+
 void FilesSource::report(std::vector<UnreadableFile> unreadable) {
+  const auto now = Clock::now();
+  std::map<std::string, Clock::time_point> since;
+  for (const UnreadableFile& file : unreadable) {
+    const auto known = unreadable_since_.find(file.path);
+    since[file.path] = known == unreadable_since_.end() ? now : known->second;
+  }
+  unreadable_since_ = std::move(since);
   if (unreadable == unreadable_) return;
   unreadable_ = std::move(unreadable);
   if (options_.trouble) options_.trouble(unreadable_);

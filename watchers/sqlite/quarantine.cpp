@@ -60,4 +60,15 @@ void SqliteQuarantine::recount() {
   open_ = static_cast<std::uint64_t>(count.getColumn(0).getInt64());
 }
 
+std::uint64_t count_quarantined(const std::filesystem::path& path) {
+  SQLite::Database database = open_database(path, SqliteUse::kRead);
+  try {
+    if (!database.tableExists(std::string(kQuarantineTable))) return 0;
+    return static_cast<std::uint64_t>(
+        database.execAndGet(fmt::format("SELECT count(*) FROM {}", kQuarantineTable)).getInt64());
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path);
+  }
+}
+
 }  // namespace switchback

@@ -6,6 +6,7 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 
 #include "watchers/sqlite/prepared.h"
@@ -34,5 +35,9 @@ class SqliteQuarantine {
   SQLite::Statement end_all_;
   std::uint64_t open_ = 0;
 };
+
+/// Open entries, for whoever has no connection of its own; 0 while nothing is installed. Throws
+/// Error.
+std::uint64_t count_quarantined(const std::filesystem::path& database);
 
 }  // namespace switchback

@@ -2,10 +2,12 @@
 
 #include <utility>
 
+#include "watchers/sqlite/backup.h"
 #include "watchers/sqlite/check.h"
 #include "watchers/sqlite/gate.h"
 #include "watchers/sqlite/install.h"
 #include "watchers/sqlite/power_loss.h"
+#include "watchers/sqlite/quarantine.h"
 #include "watchers/sqlite/reader.h"
 #include "watchers/sqlite/sink.h"
 #include "watchers/sqlite/source.h"
@@ -33,6 +35,10 @@ class SqliteEndpoint final : public Endpoint {
   std::vector<Finding> check() override {
     return check_sqlite(options_.path, *mapping_, options_.store);
   }
+  void backup(const std::filesystem::path& name) override {
+    backup_sqlite(options_.path, name.string() + ".db");
+  }
+  std::uint64_t quarantined() override { return count_quarantined(options_.path); }
   std::vector<std::string> plan_install() override { return installer().plan(); }
   void install() override { installer().install(); }
   std::string removal_script() override { return installer().removal_script(); }

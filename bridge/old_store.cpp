@@ -1,0 +1,70 @@
+#include "bridge/old_store.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "state/base/error.h"
+#include "watchers/sqlite/objects.h"
+#include "watchers/sqlite/schema.h"
+#include "watchers/sqlite/sqlite_endpoint.h"
+
+namespace switchback {
+namespace {
+
+bool has_files(const Config& config) {
+  return !config.collections.empty();
+}
+
+std::filesystem::path ledger_of(const Config& config) {
+  return config.state_dir / "files.ledger";
+}
+
+}  // namespace
+
+std::string old_store_name(const Config& config) {
+  const std::size_t stores = config.stores.size() + (has_files(config) ? 1 : 0);
+  if (stores == 1) return has_files(config) ? DocumentMap().store : config.stores.front().name;
+  throw Error(ErrorKind::kUsage, Retry::kNever,
+              fmt::format("{} stores are configured{}; this version bridges exactly one", stores,
+                          has_files(config) ? " (all collections are one)" : ""),
+              {.object = config.file.string(), .next = "run one bridge per store"});
+}
+
+std::filesystem::path old_store_place(const Config& config) {
+  return has_files(config) ? config.collections.front().collection.root
+                           : config.stores.front().sqlite;
+}
+
+std::string old_quarantine_place(const Config& config) {
+  return has_files(config)
+             ? fmt::format("table quarantine of {} (SQLite)", ledger_of(config).string())
+             : fmt::format("table {} of {}", kQuarantineTable, old_store_place(config).string());
+}
+
+std::vector<StoreSchema> read_old_schema(const Config& config) {
+  std::vector<StoreSchema> schemas;
+  for (const StoreConfig& store : config.stores) {
+    SQLite::Database database = open_database(store.sqlite, SqliteUse::kRead);
+    try {
+      schemas.push_back({store.name, read_schema(database)});
+    } catch (const SQLite::Exception& error) {
+      throw_sqlite_error(error, store.sqlite);
+    }
+  }
+  return schemas;
+}
+
+std::unique_ptr<Endpoint> open_old_store(const Config& config,
+                                         std::shared_ptr<const Mapping> mapping,
+                                         DocumentMap /*documents*/) {
+  if (has_files(config)) {
+    throw Error(ErrorKind::kUsage, Retry::kNever, "this version cannot bridge files yet",
+                {.object = config.at(config.collections.front().line)});
+  }
+  const StoreConfig& store = config.stores.front();
+  return open_sqlite({.path = store.sqlite, .store = store.name, .spool_folder = config.state_dir},
+                     std::move(mapping));
+}
+
+}  // namespace switchback
