@@ -36,6 +36,23 @@ std::string sibling_pattern(const ConfigReader& reader, std::string_view key) {
   return *text;
 }
 
+/// Beside each file, or one for all files of the collection: then a name below its root.
+std::string lock_pattern(const ConfigReader& reader) {
+  const auto text = reader.string("lock");
+  if (!text || text->find("{path}") != text->npos) return sibling_pattern(reader, "lock");
+  const std::filesystem::path path(*text);
+  const bool below = !text->empty() && path.is_relative() && path.has_filename() &&
+                     std::none_of(path.begin(), path.end(),
+                                  [](const auto& part) { return part == ".." || part == "."; });
+  if (!below) {
+    reader.fail("lock", fmt::format("expected a file below the collection's root, such as "
+                                    "\".lock\", or \"{{path}}.lock\" for one beside each file; "
+                                    "found \"{}\"",
+                                    *text));
+  }
+  return *text;
+}
+
 std::string read_template(const ConfigReader& reader, const Config& config) {
   const auto name = reader.string("template");
   if (!name) return {};
@@ -70,7 +87,7 @@ CollectionConfig read_collection(const ConfigReader& reader, const std::string& 
   if (records) {
     collection.records = at_key(reader, "records", [&] { return parse_records(*records); });
   }
-  collection.lock = sibling_pattern(reader, "lock");
+  collection.lock = lock_pattern(reader);
   collection.keep_copy = sibling_pattern(reader, "keep_copy");
   collection.born = read_template(reader, config);
   collection.ascii = reader.boolean("ascii").value_or(false);

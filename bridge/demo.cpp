@@ -141,8 +141,8 @@ void Demo::start_application() {
 }
 
 void Demo::start_sidecar() {
-  for (const char* name : {"switchback.toml", "schema.sql"}) {
-    replace_file(file(name), read_file(system_.folder / name), 0600);
+  for (const auto& path : system_.bridge_files()) {
+    replace_file(file(path.filename().string()), read_file(path), 0600);
   }
   const auto environment = [this](const char* name) -> const char* {
     return std::string_view(name) == "DATABASE_URL" ? url_.c_str() : nullptr;
@@ -278,7 +278,7 @@ int Demo::play() {
   watch_writes("forward");
   tell("4. Cutover, under load");
   flip(Side::kPostgres);
-  tell("5. Reverse: every change flows back to SQLite");
+  tell("5. Reverse: every change flows back");
   watch_writes("reverse");
   tell("6. Rollback, under load");
   flip(Side::kOld);

@@ -36,6 +36,16 @@ toml::table parse(const std::filesystem::path& file) {
 
 }  // namespace
 
+std::vector<std::filesystem::path> DemoSystem::bridge_files() const {
+  std::vector<std::filesystem::path> out;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const auto& path = entry.path();
+    const bool program = path.extension() == ".py" || path.filename() == "demo.toml";
+    if (entry.is_regular_file() && !program) out.push_back(path);
+  }
+  return out;
+}
+
 std::vector<std::string> demo_systems() {
   std::vector<std::string> names;
   std::error_code code;

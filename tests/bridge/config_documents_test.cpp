@@ -101,6 +101,12 @@ TEST(ConfigDocuments, ReadsACollection) {
   EXPECT_TRUE(talks.ascii);
 }
 
+TEST(ConfigDocuments, OneLockForAllFilesLiesBelowTheRoot) {
+  std::string text = kCouncil;
+  text.replace(text.find("{path}.lock"), 11, "locks/all.lock");
+  EXPECT_EQ(parse(text).collections[0].collection.lock, "locks/all.lock");
+}
+
 TEST(ConfigDocuments, BuildsWhatTheLensExecutes) {
   const BuiltMapping built = build_mapping(parse(kCouncil), {}, catalog());
   ASSERT_EQ(built.documents.collections.size(), 1u);
@@ -141,7 +147,11 @@ TEST(ConfigDocuments, SaysWhereWhatAndWhyOfEachMistake) {
        "switchback.toml:5: [collection.c] records: expected \"/*\", \"\", \"/member/*\", \"lines\" "
        "or "
        "\"file\", found \"*\""},
-      {"[bridge]\nname = \"a\"\n[collection.c]\nfiles = \"*.json\"\nlock = \"lock\"\n",
+      {"[bridge]\nname = \"a\"\n[collection.c]\nfiles = \"*.json\"\nkeep_copy = \"copy\"\n",
+       "[collection.c] keep_copy: expected the file's path with something around it"},
+      {"[bridge]\nname = \"a\"\n[collection.c]\nfiles = \"*.json\"\nlock = \"../lock\"\n",
+       "[collection.c] lock: expected a file below the collection's root, such as \".lock\""},
+      {"[bridge]\nname = \"a\"\n[collection.c]\nfiles = \"*.json\"\nlock = \"{path}\"\n",
        "[collection.c] lock: expected the file's path with something around it"},
       {"[bridge]\nname = \"a\"\n[collection.c]\nfiles = \"*.json\"\n[table.messages]\nonly = "
        "\"postgres\"\n",

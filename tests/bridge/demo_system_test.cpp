@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 
 TEST(DemoSystem, EveryFolderOfConfigsIsWholeAndAnUnknownNameGetsTheList) {
   const auto names = demo_systems();
-  EXPECT_THAT(names, testing::IsSupersetOf({"twitter", "widgettdc"}));
+  EXPECT_THAT(names, testing::IsSupersetOf({"llmcouncil", "twitter", "widgettdc"}));
   for (const auto& name : names) {
     const DemoSystem system = load_demo_system(name);
     for (const char* file :
@@ -22,6 +22,9 @@ TEST(DemoSystem, EveryFolderOfConfigsIsWholeAndAnUnknownNameGetsTheList) {
       EXPECT_TRUE(std::filesystem::exists(system.folder / file)) << system.folder / file;
     }
     const auto file = system.folder / "switchback.toml";
+    EXPECT_THAT(system.bridge_files(), testing::Contains(file));
+    EXPECT_THAT(system.bridge_files(),
+                testing::Not(testing::Contains(system.folder / "demo.toml")));
     EXPECT_THAT(read_file(file), HasSubstr('"' + system.store + '"'));
     EXPECT_NO_THROW(load_config(file, [](const char*) -> const char* { return nullptr; }));
   }

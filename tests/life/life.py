@@ -41,12 +41,15 @@ def wait_until(condition, what, seconds=60, step=0.02):
 
 class Life:
     """Use as a context manager. `rows` of the largest table, `rate` in writes per second; without a journal mode the
-    system's own."""
+    system's own. `user`: who the application is and the old store belongs to, if root runs the tests: mode bits refuse
+    nothing to root."""
 
-    def __init__(self, rows=300, journal_mode=None, rate=150, synchronous="FULL", pg_extra="", seed=7, system="twitter"):
+    def __init__(self, rows=300, journal_mode=None, rate=150, synchronous=None, pg_extra="", seed=7, system="twitter",
+                 user=None):
         self.rows, self.journal_mode, self.rate = rows, journal_mode, rate
         self.synchronous, self.pg_extra, self.seed = synchronous, pg_extra, seed
         self.system = os.path.join(CONFIGS, system)
+        self.user = user if os.geteuid() == 0 else None
         with open(os.path.join(self.system, "demo.toml"), "rb") as described:
             self.store = tomllib.load(described)["store"]
         self.application = self.sidecar = None
@@ -103,7 +106,11 @@ class Life:
         for name in ("original", self.store):
             subprocess.run([*self.program("make_sample.py"), "--out", self.path(name), "--rows", str(self.rows),
                             "--seed", str(self.seed), *mode], check=True, stdout=subprocess.DEVNULL)
-        shutil.copy(os.path.join(self.system, "schema.sql"), self.folder)
+        if self.user:
+            subprocess.run(["chown", "-R", self.user, self.folder], check=True)
+        for name in os.listdir(self.system):
+            if os.path.isfile(os.path.join(self.system, name)) and not name.endswith(".py"):
+                shutil.copy(os.path.join(self.system, name), self.folder)
         with open(os.path.join(self.system, "switchback.toml"), encoding="utf-8") as config:
             text = config.read()
         with open(self.path("switchback.toml"), "w", encoding="utf-8") as config:
@@ -116,12 +123,13 @@ class Life:
         command = [*self.program("application.py"), "--old", self.path(self.store),
                    "--postgres", self.url, "--primary", self.path("switchback.run/primary"),
                    "--journal", self.path("journal.jsonl"), "--report", self.path(f"report{self.reports}.json"),
-                   "--rate", str(self.rate if rate is None else rate), "--seed", str(self.reports),
-                   "--synchronous", self.synchronous]
+                   "--rate", str(self.rate if rate is None else rate), "--seed", str(self.reports)]
+        if self.synchronous:
+            command += ["--synchronous", self.synchronous]
         for name, value in options.items():
             command += ["--" + name.replace("_", "-"), str(value)]
         with open(self.path("application.log"), "ab") as log:
-            self.application = subprocess.Popen(command, stdout=log, stderr=log)
+            self.application = subprocess.Popen(command, stdout=log, stderr=log, user=self.user)
 
     def acknowledged(self):
         """Acknowledged writes so far."""

@@ -71,7 +71,7 @@ class Demo(unittest.TestCase):
     def test_a_system_that_is_not_there(self):
         code, _, everything = demo("--system", "nobody")
         self.assertEqual(code, 2, everything)
-        self.assertIn("there are: twitter, widgettdc", everything)
+        self.assertIn("there are: llmcouncil, twitter, widgettdc", everything)
 
     def test_killed_it_leaves_nothing_running(self):
         with tempfile.TemporaryDirectory(prefix="switchback-demo-") as folder:

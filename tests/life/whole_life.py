@@ -20,13 +20,13 @@ def quiet_check(life):
 
 class WholeLife:
     """To be mixed into a TestCase that says which system. `writes`: statements that both fences refuse, the first of
-    which SQLite knows too."""
-    system, rows = "", 2000
+    which SQLite knows too. What asks the old store is for one that is a SQLite database."""
+    system, rows, user = "", 2000, None
     writes = []
 
-    def play(self, journal_mode):
+    def play(self, journal_mode=None):
         """From the first start to the last trace."""
-        with Life(rows=self.rows, journal_mode=journal_mode, rate=200, system=self.system) as life:
+        with Life(rows=self.rows, journal_mode=journal_mode, rate=200, system=self.system, user=self.user) as life:
             self.before_start(life)
             schema_before = self.schema(life)
             life.start_application()
@@ -41,6 +41,7 @@ class WholeLife:
             life.start_sidecar()
             life.wait_phase("forward")
             life.let_it_write(50)
+            self.in_forward(life)
             quiet_check(life)
 
             flipped = life.flip("cutover")
@@ -48,7 +49,7 @@ class WholeLife:
             self.assertEqual(flipped["primary"], "postgres")
             self.assertTrue(os.path.exists(flipped["certificate"]))
             life.let_it_write(100)
-            self.refused_by_sqlite(life)
+            self.refused_by_old(life)
             quiet_check(life)
 
             life.let_it_write(50)
@@ -61,6 +62,7 @@ class WholeLife:
             self.assertEqual(life.flip("rollback")["primary"], "old")
             life.let_it_write(100)
             self.refused_by_postgres(life)
+            self.in_forward(life)
             quiet_check(life)
 
             self.assertEqual(life.flip("cutover")["primary"], "postgres")
@@ -83,6 +85,10 @@ class WholeLife:
     def before_start(self, life):
         """The store as it was left, before anybody opened it."""
 
+    def in_forward(self, life):
+        """What only this system's application does to its store: twice, while it is primary and the application is
+        at work, which it must be afterwards too."""
+
     @staticmethod
     def schema(life):
         """All that abandon must leave as it was."""
@@ -91,7 +97,7 @@ class WholeLife:
         database.close()
         return rows
 
-    def refused_by_sqlite(self, life):
+    def refused_by_old(self, life):
         with self.assertRaisesRegex(sqlite3.IntegrityError, 'switchback: writes to .*"postgres".*epoch'):
             life.sqlite().execute(self.writes[0])
 
