@@ -46,9 +46,9 @@ struct ReadResult {
 };
 
 enum class FolderUse : std::uint8_t {
-  kLook,  // to open or look at what is in it
+  kLook,   // to open or look at what is in it
   kWrite,  // to make, rename and remove what is in it
-  kMake,  // likewise; missing folders below the root are made, owned and open as the one around
+  kMake,   // likewise; missing folders below the root are made, owned and open as the one around
 };
 
 /// The folder that holds `path`, reached without following a link below the root; `path` becomes

@@ -95,7 +95,7 @@ std::int64_t FileRewrite::place_at(std::size_t i) {
 
 void FileRewrite::insert(RecordText text, std::uint64_t record, bool at_start) {
   std::size_t before = at_start ? 0 : entries_.size();
-  if (text.place) {
+  if (text.place && text.name.empty()) {
     // Places grow along the list.
     std::size_t first = 0, last = entries_.size();
     while (first < last) {

@@ -130,8 +130,7 @@ bool carry_out(const FileWrite& write) {
     fail_with_errno(path, "cannot be reached");
   }
   const ReadResult read = read_store_file(write.root, write.path);
-  const bool readable =
-      read.outcome == ReadOutcome::kRead || read.outcome == ReadOutcome::kAbsent;
+  const bool readable = read.outcome == ReadOutcome::kRead || read.outcome == ReadOutcome::kAbsent;
   std::optional<Hash128> now;
   if (read.outcome == ReadOutcome::kRead) now = hash_of(read.file.bytes);
   const std::string temporary = folder.temporary();
@@ -180,6 +179,7 @@ void FileJournal::sync_staged() {
 
 void FileJournal::intend(const std::vector<FileWrite>& writes) {
   for (const FileWrite& write : writes) ledger_.add_intent(write);
+  staged_.clear();
 }
 
 void FileJournal::replay_inside() {

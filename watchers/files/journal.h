@@ -34,9 +34,9 @@ class FileJournal {
   void stage(const FileWrite& write, std::string_view bytes, const NewFileLooks& born);
   /// Before the ledger's commit: the temporary names are durable.
   void sync_staged();
-  /// Inside the LedgerWrite that makes the rest of the batch durable; then intended() follows.
+  /// Inside the LedgerWrite that makes the rest of the batch durable. What was staged is kept from
+  /// here on, since nobody knows how a commit ended that failed.
   void intend(const std::vector<FileWrite>& writes);
-  void intended() noexcept { staged_.clear(); }
   /// Removes what was staged and is not intended.
   void discard() noexcept;
 

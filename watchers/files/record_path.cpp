@@ -26,8 +26,8 @@ bool takes(const std::vector<FilePattern>& patterns, std::string_view path) {
 }  // namespace
 
 MadePath record_path(const Collection& collection, const RecordText& text, std::string_view now) {
-  MadePath made = text.path ? checked_path(*text.path)
-                            : make_path(pattern_of(collection, now), text.members);
+  MadePath made =
+      text.path ? checked_path(*text.path) : make_path(pattern_of(collection, now), text.members);
   if (made.path.empty() || made.path == now) return made;
   const std::string_view name = std::string_view(made.path).substr(made.path.rfind('/') + 1);
   if (!takes(collection.files, made.path) || takes(collection.except, made.path) ||

@@ -95,6 +95,11 @@ bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
   const std::string key =
       renamed ? row_bytes(chunk, chunk.old_key(change, width)) : key_bytes(chunk, change, width);
   const auto home = find({change.table, key});
+  if (renamed && !home) {  // it has the new key already, or comes as a row like any other
+    Change plain = change;
+    plain.old_key = Change::kNone;
+    return add_change(chunk, plain, rejects);
+  }
   if (change.op == Op::kDelete) {
     if (home) take(*home, chunk, change);
     return true;

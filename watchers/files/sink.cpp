@@ -117,7 +117,6 @@ void FilesSink::recover() {
 void FilesSink::begin() {
   recover();
   write_.emplace(*ledger_);
-  journal_.replay_inside();  // of a commit that failed after it was decided
   targets_.emplace(*mapping_, *documents_, scan_, *ledger_);
 }
 
@@ -350,12 +349,14 @@ void FilesSink::commit(const Position& position, std::span<const Reject> rejects
   for (const Reject& reject : rejects) {
     ledger_->put_quarantine(table_name(reject.table), reject.key, reject.reason);
   }
-  journal_.intend(writes_);
   ledger_->put_applied(position);
+  // From here on the outcome may be unknown, so what is staged stays: whoever recovers knows.
+  journal_.intend(writes_);
+  recovered_ = false;
   write_->make_durable();
-  journal_.intended();
   rollback();  // nothing is left of it but the intent
   journal_.replay();
+  recovered_ = true;
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "watchers/files/ledger.h"
 #include "watchers/files/reader.h"
+#include "watchers/files/sink.h"
 
 namespace switchback {
 namespace {
@@ -84,6 +85,19 @@ std::unique_ptr<ChangeSource> FilesFixture::source(WatchTimes times) {
        .spool_folder = folder_,
        .times = times,
        .trouble = [this](const std::vector<UnreadableFile>& files) { trouble = files; }});
+}
+
+std::unique_ptr<ChangeSink> FilesFixture::sink() const {
+  return open_files_sink(text_.mapping_pointer(), text_.documents(), ledger());
+}
+
+std::vector<Reject> FilesFixture::apply(ChangeSink& sink, const Position& position) {
+  std::vector<Reject> rejects;
+  text_.changes.boundary = position;
+  sink.apply(text_.changes, rejects);
+  sink.commit(position, rejects);
+  text_.changes.clear();
+  return rejects;
 }
 
 bool FilesFixture::pull_batch(ChangeSource& source, FilesReplica& replica,

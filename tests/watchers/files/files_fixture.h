@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "state/ports/change_sink.h"
 #include "state/ports/change_source.h"
 #include "tests/watchers/files/lens_fixture.h"
 #include "watchers/files/scan.h"
@@ -33,6 +34,8 @@ class FilesFixture {
   FilesFixture& operator=(const FilesFixture&) = delete;
 
   const LensText& text() const { return text_; }
+  LensText& text() { return text_; }
+  Collection& collection() { return text_.documents()->collections.front(); }
   const std::filesystem::path& folder() const { return folder_; }
   std::filesystem::path root() const { return folder_ / "data"; }
   std::filesystem::path ledger() const { return folder_ / "files.db"; }
@@ -43,6 +46,9 @@ class FilesFixture {
   /// Makes the ledger and looks at everything once; the log begins after that.
   void install() const;
   std::unique_ptr<ChangeSource> source(WatchTimes times = {});
+  std::unique_ptr<ChangeSink> sink() const;
+  /// Applies the changes gathered in text() as one batch; what was rejected.
+  std::vector<Reject> apply(ChangeSink& sink, const Position& position);
   /// Pulls until a boundary came, or nothing did until the deadline: then false.
   bool pull_batch(ChangeSource& source, FilesReplica& replica,
                   std::chrono::milliseconds limit = std::chrono::seconds(20)) const;
