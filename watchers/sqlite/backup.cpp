@@ -98,7 +98,10 @@ void check(const std::filesystem::path& path) {
   // Immutable: a copy of a database in WAL mode would otherwise get a -wal and a -shm.
   SQLite::Database database("file:" + path.string() + "?immutable=1",
                             SQLite::OPEN_READONLY | SQLite::OPEN_URI);
-  const std::string verdict = database.execAndGet("PRAGMA quick_check(1)").getString();
+  if (database.execAndGet("PRAGMA quick_check(1)").getString() == "ok") return;
+  // SQLite 3.40's quick check sees NULLs that are not there in a table WITHOUT ROWID whose key has
+  // its columns in another order; the thorough one does not.
+  const std::string verdict = database.execAndGet("PRAGMA integrity_check(1)").getString();
   if (verdict == "ok") return;
   throw Error(ErrorKind::kData, Retry::kNever, "the backup does not pass its check: " + verdict,
               {.object = path.string(),
