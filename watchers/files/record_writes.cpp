@@ -195,8 +195,7 @@ void RecordEditor::write_null(const NetChange& net, std::size_t column, Target& 
     }
     EditedValue* value = find_at(*target.value, source.path);
     if (value == nullptr || value->sort() == JsonSort::kNull) continue;
-    const bool absent = !target.element || from.gone == ColumnSource::Gone::kAbsent;
-    if (source.path.empty() || !absent) {
+    if (source.path.empty() || from.gone == ColumnSource::Gone::kNull) {
       value->replace("null");
       continue;
     }

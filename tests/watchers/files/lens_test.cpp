@@ -31,7 +31,8 @@ LensText council() {
        {.name = "messages",
         .path = "/messages/*",
         .columns = {"id uuid = $uuid", "conversation_id uuid = ^/id", "position int = $key",
-                    "role text = /role", "content text = /content", "stage1 json = /stage1"}}});
+                    "role text = /role", "content text = /content gone absent",
+                    "stage1 json = /stage1 gone absent"}}});
 }
 
 const std::string kConversation = R"({
@@ -169,6 +170,15 @@ TEST(Lens, MakesARecordFromTheTemplate) {
 })");
   ASSERT_EQ(made.members.size(), 1u);
   EXPECT_EQ(made.members[0].value, kId);
+}
+
+TEST(Lens, NullInANewRecordIsWrittenAsTheColumnSays) {
+  LensText lens({.records = "", .born = R"({"id": "", "a": "x", "b": "x"})"},
+                {{.name = "t",
+                  .path = "",
+                  .columns = {"id text = /id", "a text = /a", "b text = /b gone absent"}}});
+  lens.upsert("t", {"1", "NULL", "NULL"});
+  EXPECT_EQ(lens.make().bytes, "{\n  \"id\": \"1\",\n  \"a\": null\n}");
 }
 
 }  // namespace
