@@ -164,13 +164,12 @@ class FilesStore:
     def _locked(self):
         """The one lock of all files; whoever is killed gives it back."""
         name = os.path.join(self.root, ".lock")
-        lock = open_lock(name)
+        until = time.monotonic() + self.patience_s
+        while (lock := try_lock(name)) is None:
+            if time.monotonic() > until:
+                raise Retry("locked", f"{name} is held by somebody else")
+            time.sleep(LOCK_AGAIN_S)
         try:
-            until = time.monotonic() + self.patience_s
-            while not try_lock(lock):
-                if time.monotonic() > until:
-                    raise Retry("locked", f"{name} is held by somebody else")
-                time.sleep(LOCK_AGAIN_S)
             yield
         finally:
             os.close(lock)
@@ -244,13 +243,16 @@ def open_lock(path):
         raise Refused(str(error)) from error
 
 
-def try_lock(lock):
-    """False if somebody else holds it."""
-    try:
+def try_lock(path):
+    """The open lock, or None if somebody else holds it. Who made the file may remove it when done: then what was
+    locked is nobody's lock any more."""
+    lock = open_lock(path)
+    with contextlib.suppress(BlockingIOError, FileNotFoundError):
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return True
-    except BlockingIOError:
-        return False
+        if os.path.samestat(os.fstat(lock), os.stat(path)):
+            return lock
+    os.close(lock)
+    return None
 
 
 def refuse_if_fenced(path):
