@@ -33,6 +33,10 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     // watchers/files
     "files.ledger.commit.before",
     "files.ledger.commit.after",
+    "files.gate.close.commit.before",
+    "files.gate.close.commit.after",
+    "files.gate.open.commit.before",
+    "files.gate.open.commit.after",
     "files.stage.sync.before",
     "files.stage.sync.after",
     "files.replace.before",

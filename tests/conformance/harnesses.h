@@ -11,6 +11,7 @@ namespace switchback {
 std::unique_ptr<Harness> make_toy_harness();
 std::unique_ptr<Harness> make_sqlite_harness(bool wal);
 std::unique_ptr<Harness> make_postgres_harness();
+std::unique_ptr<Harness> make_files_harness();
 
 std::vector<std::pair<const char*, MakeHarness>> all_harnesses();
 

@@ -48,7 +48,8 @@ std::vector<std::pair<const char*, MakeHarness>> all_harnesses() {
   return {{"toy", make_toy_harness},
           {"sqlite_wal", [] { return make_sqlite_harness(true); }},
           {"sqlite_rollback", [] { return make_sqlite_harness(false); }},
-          {"postgres", make_postgres_harness}};
+          {"postgres", make_postgres_harness},
+          {"files", make_files_harness}};
 }
 
 }  // namespace switchback

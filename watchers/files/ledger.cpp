@@ -248,8 +248,8 @@ void FilesLedger::put_fence(const std::string& path, mode_t mode) {
                  static_cast<std::int64_t>(mode));
 }
 
-void FilesLedger::clear_fences() {
-  database_->run("DELETE FROM fence");
+void FilesLedger::remove_fence(const std::string& path) {
+  database_->run("DELETE FROM fence WHERE path = ?", path);
 }
 
 // ---- transactions

@@ -171,7 +171,7 @@ class FilesLedger final : public Identities {
   std::map<std::string, mode_t> fences() const;
   /// Keeps the mode that is noted already.
   void put_fence(const std::string& path, mode_t mode);
-  void clear_fences();
+  void remove_fence(const std::string& path);
 
  private:
   friend class LedgerRead;

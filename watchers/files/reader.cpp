@@ -23,9 +23,12 @@ class FilesReader final : public RowReader {
         spool_folder_(ledger.parent_path()) {}
 
   Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
+    if (cursor.after.empty()) scan_.run(Look::kStamps, nullptr);
     return at_one_state([&] { return scan_here(table, cursor, out); });
   }
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
+    // A key that the ledger does not know may be in a file that changed since.
+    scan_.run(Look::kStamps, nullptr);
     return at_one_state([&] { return fetch_here(table, keys, out); });
   }
   std::uint64_t estimate(TableId table) override { return ledger_->count_rows(table); }

@@ -15,6 +15,18 @@ bool is_partial(const Chunk& chunk, const Change& change) {
                      [](const Cell& cell) { return cell.kind == Kind::kUnchanged; });
 }
 
+/// What would come back from the file could not be taken by PostgreSQL.
+const ColumnMap* null_where_none_may_be(const Mapping& mapping, const Chunk& chunk,
+                                        const Change& change) {
+  if (change.op != Op::kUpsert) return nullptr;
+  const auto& columns = mapping.table(change.table).columns;
+  const auto row = chunk.row(change);
+  for (std::size_t c = 0; c < row.size() && c < columns.size(); ++c) {
+    if (columns[c].not_null && row[c].kind == Kind::kNull) return &columns[c];
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 RecordTargets::RecordTargets(const Mapping& mapping, const DocumentMap& documents,
@@ -91,6 +103,10 @@ bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
     reject(chunk, change, std::string(chunk.text(change.reason)), rejects);
     return true;
   }
+  if (const ColumnMap* column = null_where_none_may_be(mapping_, chunk, change)) {
+    reject(chunk, change, column->name + ": NULL in a column that may not hold it", rejects);
+    return true;
+  }
   const bool renamed = change.old_key != Change::kNone;
   const std::string key =
       renamed ? row_bytes(chunk, chunk.old_key(change, width)) : key_bytes(chunk, change, width);
@@ -105,7 +121,8 @@ bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
     return true;
   }
   const bool is_record = lens(change.table).is_record(change.table);
-  const auto outer = is_record ? std::nullopt : enclosing(chunk, change);
+  std::optional<std::size_t> outer;
+  if (!is_record) outer = enclosing(chunk, change);
   if (home && (is_record || !outer || *outer == *home)) {
     take(*home, chunk, change);
     return true;

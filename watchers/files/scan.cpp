@@ -18,15 +18,6 @@ namespace fs = std::filesystem;
 // leave the stamp as it was. A stamp this fresh is not to be relied on.
 constexpr std::int64_t kTickNs = 20'000'000;
 
-bool takes(const Collection& collection, const std::string& path) {
-  if (path.substr(path.rfind('/') + 1).starts_with(kTemporaryPrefix)) return false;
-  const auto match = [&](const FilePattern& pattern) {
-    return match_path(pattern, path).has_value();
-  };
-  return std::any_of(collection.files.begin(), collection.files.end(), match) &&
-         std::none_of(collection.except.begin(), collection.except.end(), match);
-}
-
 [[noreturn]] void fail(const fs::path& path, const std::error_code& code) {
   throw Error(ErrorKind::kDisk, Retry::kLater, "a folder cannot be read: " + code.message(),
               {.object = path.string()});
@@ -45,7 +36,7 @@ void list_folder(const Collection& collection, const std::string& below,
     const std::string path = below.empty() ? name : below + "/" + name;
     std::error_code ignored;  // gone again: the next look knows
     const fs::file_type type = entry->symlink_status(ignored).type();
-    if (type == fs::file_type::regular && takes(collection, path)) out.push_back(path);
+    if (type == fs::file_type::regular && takes_file(collection, path)) out.push_back(path);
     if (type != fs::file_type::directory) continue;
     if (std::any_of(collection.files.begin(), collection.files.end(),
                     [&](const FilePattern& pattern) { return may_hold_matches(pattern, path); })) {
@@ -61,6 +52,21 @@ std::int64_t now_ns() {
 }
 
 }  // namespace
+
+bool takes_file(const Collection& collection, const std::string& path) {
+  if (path.substr(path.rfind('/') + 1).starts_with(kTemporaryPrefix)) return false;
+  const auto match = [&](const FilePattern& pattern) {
+    return match_path(pattern, path).has_value();
+  };
+  return std::any_of(collection.files.begin(), collection.files.end(), match) &&
+         std::none_of(collection.except.begin(), collection.except.end(), match);
+}
+
+std::string beside(const std::string& pattern, const std::string& path) {
+  std::string out = pattern;
+  if (const auto at = out.find("{path}"); at != std::string::npos) out.replace(at, 6, path);
+  return out;
+}
 
 std::vector<std::string> list_files(const Collection& collection) {
   std::vector<std::string> paths;
@@ -133,7 +139,7 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
     DiffOutcome outcome;
     switch (read.outcome) {
       case ReadOutcome::kUnstable:
-        result.unstable = true;
+        result.changing = result.unstable = true;
         return;
       case ReadOutcome::kRefused:
         return unreadable("it is a symbolic link or no regular file, which is never followed",

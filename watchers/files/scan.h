@@ -33,7 +33,8 @@ enum class Look { kStamps, kContents };
 struct ScanResult {
   Position from, to;       // the log's end before and after; equal: nothing was logged
   bool contested = false;  // what `give` got is not all: read the rows from the log's keys
-  bool unstable = false;   // a file changed under our eyes: look again soon
+  bool changing = false;   // a file changed under our eyes
+  bool unstable = false;   // likewise, or so shortly before that it may again: look again soon
   std::vector<UnreadableFile> unreadable;
 };
 
@@ -72,6 +73,10 @@ class FileScan {
   std::pair<std::int64_t, std::int64_t> known_at_{-1, -1};  // the ledger's version
 };
 
+/// Whether a pattern of the collection's takes the path, and none excepts it.
+bool takes_file(const Collection& collection, const std::string& path);
+/// `pattern`, a collection's lock or keep_copy, for the file at `path`.
+std::string beside(const std::string& pattern, const std::string& path);
 /// The paths of a collection's files below its root. Folders that are symbolic links are not
 /// entered. Throws Error(kDisk).
 std::vector<std::string> list_files(const Collection& collection);

@@ -333,10 +333,7 @@ void FilesSink::replace(std::uint16_t number, const FileWrite& write,
   if (bytes) tell_others(write);
   if (!collection.keep_copy.empty()) {
     FileWrite copy = write;
-    copy.path = collection.keep_copy;
-    if (const auto at = copy.path.find("{path}"); at != std::string::npos) {
-      copy.path.replace(at, 6, write.path);
-    }
+    copy.path = beside(collection.keep_copy, write.path);
     copy.any_before = true;
     stage(std::move(copy), bytes, looks);
   }

@@ -1,0 +1,14 @@
+// The store that the gate's tests and the child that dies in them have in common.
+#pragma once
+
+#include "tests/watchers/files/lens_fixture.h"
+
+namespace switchback {
+
+inline const CollectionText kGateCollection{.files = "sub/*.json"};
+inline const std::vector<TableText> kGateTables{
+    {.name = "users",
+     .path = "",
+     .columns = {"id int = /id", "name text = /name", "made int = $serial"}}};
+
+}  // namespace switchback

@@ -1,0 +1,249 @@
+// The gate of a store of files: what holds writers off, what proves that nobody writes any more,
+// and what is left when it dies on the way. The application's part is played by a thread with
+// nobody's rights, since mode bits keep out no root.
+#include "watchers/files/gate.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/fsuid.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "state/base/error.h"
+#include "state/base/unique_fd.h"
+#include "tests/watchers/files/files_fixture.h"
+#include "tests/watchers/files/gate_store.h"
+#include "watchers/files/files_endpoint.h"
+#include "watchers/files/ledger.h"
+#include "watchers/files/mapping_text.h"
+#include "watchers/files/path_pattern.h"
+#include "watchers/files/write_fence.h"
+
+namespace switchback {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+using namespace std::chrono_literals;
+using Door = GateState::Door;
+
+namespace fs = std::filesystem;
+
+Deadline soon() {
+  return Deadline::in(10s);
+}
+Deadline at_once() {
+  return Deadline::in(100ms);
+}
+
+class FilesGateTest : public testing::Test {
+ protected:
+  FilesGateTest() : store_(kGateCollection, kGateTables) {
+    ::chmod(store_.folder().c_str(), 0755);
+    store_.write("sub/a.json", R"([{"id":1,"name":"a"}])");
+    store_.write("sub/b.json", R"([{"id":2,"name":"b"}])");
+    ::chmod(path("a").c_str(), 0666);
+    ::chmod(path("b").c_str(), 0604);
+    ::chmod((store_.root() / "sub").c_str(), 0777);
+    endpoint()->install();
+  }
+  std::unique_ptr<Endpoint> endpoint() {
+    return open_files({.ledger = store_.ledger(), .spool_folder = store_.folder()},
+                      store_.text().mapping_pointer(), store_.text().documents());
+  }
+  std::unique_ptr<WriteGate> gate() { return endpoint()->make_gate("all"); }
+  fs::path path(const std::string& name) const { return store_.root() / "sub" / (name + ".json"); }
+  mode_t mode(const fs::path& of) const {
+    struct stat now {};
+    EXPECT_EQ(::stat(of.c_str(), &now), 0);
+    return now.st_mode & 07777;
+  }
+  void expect_modes_of_the_beginning() const {
+    EXPECT_EQ(mode(path("a")), 0666u);
+    EXPECT_EQ(mode(path("b")), 0604u);
+    EXPECT_EQ(mode(store_.root() / "sub"), 0777u);
+  }
+  void expect_fenced() const {
+    EXPECT_EQ(mode(path("a")), 0444u);
+    EXPECT_EQ(mode(path("b")), 0404u);
+    EXPECT_EQ(mode(store_.root() / "sub"), 0555u);
+  }
+  void close_at(Epoch epoch) {
+    const auto gate = this->gate();
+    ASSERT_TRUE(gate->lock(soon()));
+    ASSERT_TRUE(gate->close(epoch, soon()));
+  }
+
+  FilesFixture store_;
+};
+
+TEST_F(FilesGateTest, ClosingTakesTheWriteBitsAndOpeningGivesThemBack) {
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kOpen, 1}));
+  close_at(2);
+  expect_fenced();
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kClosed, 2}));
+  gate()->open(3, {});
+  expect_modes_of_the_beginning();
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kOpen, 3}));
+}
+
+TEST_F(FilesGateTest, AFenceThatSomebodyTookOffIsTorn) {
+  close_at(2);
+  ::chmod(path("a").c_str(), 0666);
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kTorn, 2}));
+}
+
+TEST_F(FilesGateTest, AWriteAfterTheMarkKeepsTheGateOpen) {
+  const auto gate = this->gate();
+  ASSERT_TRUE(gate->lock(soon()));
+  store_.write("sub/a.json", R"([{"id":1,"name":"late"}])");
+  EXPECT_FALSE(gate->close(2, soon()));
+  expect_modes_of_the_beginning();
+  gate->unlock();
+  EXPECT_EQ(gate->inspect(soon()), (GateState{Door::kOpen, 1}));
+  close_at(2);
+}
+
+TEST_F(FilesGateTest, AHalfWrittenFileCannotBeLocked) {
+  store_.write("sub/a.json", R"([{"id":1,"na)");
+  const auto gate = this->gate();
+  EXPECT_FALSE(gate->lock(at_once()));
+  expect_modes_of_the_beginning();
+  const auto found = gate->obstacles();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].what, HasSubstr("a.json"));
+  store_.write("sub/a.json", R"([{"id":1,"name":"whole"}])");
+  EXPECT_TRUE(gate->lock(soon()));
+  EXPECT_THAT(gate->obstacles(), IsEmpty());
+}
+
+TEST_F(FilesGateTest, CountersGoBothWays) {
+  close_at(2);
+  const auto counters = gate()->counters();
+  ASSERT_THAT(counters, SizeIs(1));
+  EXPECT_EQ(counters[0].column, "made");
+  EXPECT_EQ(counters[0].value, 2);
+  gate()->open(3, {{{counters[0].table, "made", 41}}});
+  store_.write("sub/c.json", R"([{"id":3,"name":"c"}])");
+  EXPECT_EQ(store_.rows_read().at("users(3"), "users(3, c, 42)");
+}
+
+TEST_F(FilesGateTest, AFileMadeBehindTheFenceIsFencedAndGetsItsModeWhenTheGateOpens) {
+  store_.collection().files = {parse_file_pattern("sub/{/id}.json")};
+  store_.collection().records = parse_records("");
+  fs::remove(path("a"));
+  fs::remove(path("b"));
+  store_.write("sub/1.json", R"({"id":1,"name":"a"})");
+  ::chmod(path("1").c_str(), 0640);
+  close_at(2);
+  const auto sink = store_.sink();
+  sink->applied();
+  store_.text().upsert("users", {"7", "new", "70"});
+  store_.text().upsert("users", {"1", "changed", "UNCHANGED"});
+  EXPECT_THAT(store_.apply(*sink, {1, 1, 1}), IsEmpty());
+  EXPECT_EQ(mode(path("7")), 0440u);
+  EXPECT_EQ(mode(path("1")), 0440u);
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kClosed, 2}));
+  gate()->open(3, {});
+  EXPECT_EQ(mode(path("7")), 0640u);
+  EXPECT_EQ(mode(path("1")), 0640u);
+}
+
+TEST_F(FilesGateTest, RemovingTheBridgeGivesEverythingBack) {
+  close_at(2);
+  EXPECT_THAT(endpoint()->removal_script(), HasSubstr("chmod 666"));
+  endpoint()->remove();
+  expect_modes_of_the_beginning();
+  endpoint()->remove();
+  EXPECT_FALSE(fs::exists(store_.ledger()));
+  EXPECT_EQ(endpoint()->plan_install().size(), 1u);
+  endpoint()->install();
+  EXPECT_THAT(endpoint()->plan_install(), IsEmpty());
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kOpen, 1}));
+}
+
+// ---- trap 14
+
+TEST_F(FilesGateTest, Trap14AHeldDescriptorKeepsTheGateFromClosing) {
+  const auto gate = this->gate();
+  UniqueFd held(::open(path("a").c_str(), O_WRONLY));
+  EXPECT_THAT(gate->obstacles(), SizeIs(1));
+  ASSERT_TRUE(gate->lock(soon()));
+  EXPECT_FALSE(gate->close(2, at_once())) << "it could still be written through";
+  expect_modes_of_the_beginning();
+  EXPECT_EQ(gate->inspect(soon()), (GateState{Door::kOpen, 1}));
+  held.reset();
+  gate->unlock();
+  close_at(2);
+}
+
+TEST_F(FilesGateTest, Trap14AMappingKeepsTheGateFromClosing) {
+  UniqueFd fd(::open(path("a").c_str(), O_RDWR));
+  void* const memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+  ASSERT_NE(memory, MAP_FAILED);
+  fd.reset();
+  const auto gate = this->gate();
+  ASSERT_TRUE(gate->lock(soon()));
+  EXPECT_FALSE(gate->close(2, at_once()));
+  ::munmap(memory, 4096);
+  gate->unlock();
+  close_at(2);
+}
+
+TEST_F(FilesGateTest, Trap14AnApplicationThatWritesItsMemoryBackIsRefused) {
+  close_at(2);
+  if (::geteuid() == 0) ::setfsuid(65534);
+  const bool opened = ::open(path("a").c_str(), O_WRONLY | O_TRUNC) >= 0;
+  const bool replaced = ::rename(path("b").c_str(), path("a").c_str()) == 0;
+  const bool made = ::open(path("new").c_str(), O_WRONLY | O_CREAT, 0644) >= 0;
+  if (::geteuid() == 0) ::setfsuid(0);
+  EXPECT_FALSE(opened);
+  EXPECT_FALSE(replaced);
+  EXPECT_FALSE(made);
+  EXPECT_EQ(store_.read("sub/a.json"), R"([{"id":1,"name":"a"}])");
+}
+
+// ---- deaths
+
+/// In a process of its own, which dies at the failpoint.
+int play(const std::string& failpoint, const fs::path& folder, const char* what) {
+  const int status =
+      std::system(("SWITCHBACK_FAILPOINT=" + failpoint + " exec " + std::string(GATE_CRASH_CHILD) +
+                   " " + folder.string() + " " + what + " 2>/dev/null")
+                      .c_str());
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(FilesGateTest, ADeathOnTheWayLeavesTheGateOnOneSide) {
+  int deaths = 0;
+  for (const std::string step : {"files.gate.close.commit.before", "files.gate.close.commit.after",
+                                 "files.gate.open.commit.before", "files.gate.open.commit.after",
+                                 "files.ledger.commit.before", "files.ledger.commit.after"}) {
+    const std::string act = step.find("open") == step.npos ? "close" : "open";
+    for (int hit = 1; hit < 30; ++hit) {
+      if (act == "open") close_at(2);
+      const int code = play(step + "=crash@" + std::to_string(hit), store_.folder(), act.c_str());
+      const GateState state = gate()->inspect(soon());
+      EXPECT_NE(state.door, Door::kTorn) << step << "@" << hit;
+      if (state.door == Door::kOpen) {
+        expect_modes_of_the_beginning();
+      } else {
+        expect_fenced();
+        gate()->open(1, {});
+      }
+      if (code == 0 || HasFailure()) break;
+      ++deaths;
+    }
+  }
+  EXPECT_GE(deaths, 6);
+  expect_modes_of_the_beginning();
+}
+
+}  // namespace
+}  // namespace switchback

@@ -1,0 +1,206 @@
+#include "watchers/files/files_endpoint.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <set>
+
+#include "state/base/error.h"
+#include "watchers/files/app_locks.h"
+#include "watchers/files/backup.h"
+#include "watchers/files/gate.h"
+#include "watchers/files/journal.h"
+#include "watchers/files/layout.h"
+#include "watchers/files/reader.h"
+#include "watchers/files/scan.h"
+#include "watchers/files/sink.h"
+#include "watchers/files/source.h"
+#include "watchers/files/write_fence.h"
+
+namespace switchback {
+namespace {
+
+namespace fs = std::filesystem;
+using Level = Finding::Level;
+
+std::string quoted(const std::string& path) {
+  std::string out = "'";
+  for (const char c : path) out += c == '\'' ? "'\\''" : std::string(1, c);
+  return out + "'";
+}
+
+class FilesEndpoint final : public Endpoint {
+ public:
+  FilesEndpoint(FilesOptions options, std::shared_ptr<const Mapping> mapping,
+                std::shared_ptr<const DocumentMap> documents)
+      : options_(std::move(options)),
+        mapping_(std::move(mapping)),
+        documents_(std::move(documents)) {}
+
+  std::unique_ptr<ChangeSource> make_source() override {
+    return open_files_source(mapping_, documents_,
+                             {.ledger = options_.ledger,
+                              .spool_folder = options_.spool_folder,
+                              .times = options_.times,
+                              .trouble = options_.trouble});
+  }
+  std::unique_ptr<ChangeSink> make_sink() override {
+    return open_files_sink(mapping_, documents_, options_.ledger);
+  }
+  std::unique_ptr<RowReader> make_reader() override {
+    return open_files_reader(mapping_, documents_, options_.ledger);
+  }
+  std::unique_ptr<WriteGate> make_gate(const std::string& group) override {
+    return open_files_gate(mapping_, documents_, options_.ledger, group);
+  }
+  std::vector<Finding> check() override;
+  void backup(const fs::path& name) override { backup_files(*documents_, name); }
+  std::uint64_t quarantined() override {
+    std::error_code code;
+    if (!fs::exists(options_.ledger, code)) return 0;
+    return FilesLedger::open(options_.ledger, false)->quarantined();
+  }
+  std::vector<std::string> plan_install() override;
+  void install() override;
+  std::string removal_script() override;
+  void remove() override;
+
+ private:
+  std::set<std::string> groups() const;
+  bool installed() const;
+  void check_collection(const Collection& collection, std::vector<Finding>& found) const;
+  std::vector<fs::path> own_files() const {
+    const std::string ledger = options_.ledger.string();
+    return {ledger, ledger + "-wal", ledger + "-shm", ledger + ".gate"};
+  }
+
+  const FilesOptions options_;
+  const std::shared_ptr<const Mapping> mapping_;
+  const std::shared_ptr<const DocumentMap> documents_;
+};
+
+std::set<std::string> FilesEndpoint::groups() const {
+  std::set<std::string> found;
+  for (const Collection& collection : documents_->collections) {
+    for (const TableSource& table : collection.tables) {
+      found.insert(mapping_->table(table.table).group);
+    }
+  }
+  return found;
+}
+
+bool FilesEndpoint::installed() const {
+  std::error_code code;
+  if (!fs::exists(options_.ledger, code)) return false;
+  const auto ledger = FilesLedger::open(options_.ledger, true);
+  for (const std::string& group : groups()) {
+    if (!ledger->gate(group)) return false;
+  }
+  return true;
+}
+
+std::vector<std::string> FilesEndpoint::plan_install() {
+  if (installed()) return {};
+  return {fmt::format("make {} and note there what the files hold", options_.ledger.string())};
+}
+
+// The gate's rows come last and with the log's beginning, so an install that died begins anew.
+void FilesEndpoint::install() {
+  if (installed()) return;
+  const auto ledger = FilesLedger::open(options_.ledger, true);
+  FileScan scan(mapping_, documents_, *ledger);
+  scan.run(Look::kContents, nullptr);
+  LedgerWrite write(*ledger);
+  ledger->begin_log();
+  for (const std::string& group : groups()) {
+    if (!ledger->gate(group)) ledger->put_gate(group, {GateState::Door::kOpen, 1});
+  }
+  write.make_durable();
+}
+
+std::string FilesEndpoint::removal_script() {
+  std::string script = "-- Nothing to run in a database. In a shell, with switchback stopped:\n";
+  std::error_code code;
+  if (fs::exists(options_.ledger, code)) {
+    for (const auto& [path, mode] : FilesLedger::open(options_.ledger, true)->fences()) {
+      script += fmt::format("--   chmod {:o} {}\n", mode, quoted(path));
+    }
+  }
+  script += "--   (were the files made read-only since, `chmod u+w` them)\n--   rm -f";
+  for (const fs::path& path : own_files()) script += " " + quoted(path.string());
+  return script + "\n";
+}
+
+void FilesEndpoint::remove() {
+  std::error_code code;
+  if (fs::exists(options_.ledger, code)) {
+    const auto ledger = FilesLedger::open(options_.ledger, true);
+    FileJournal(*ledger).replay();
+    lower_fence(*ledger, [](const std::string&) { return true; });
+    for (const Collection& collection : documents_->collections) {
+      remove_leftovers(collection.root);
+    }
+  }
+  for (const fs::path& path : own_files()) fs::remove(path, code);
+}
+
+void FilesEndpoint::check_collection(const Collection& collection,
+                                     std::vector<Finding>& found) const {
+  std::error_code code;
+  if (!fs::is_directory(collection.root, code)) {
+    found.push_back({Level::kWarning,
+                     fmt::format("{} is not there (yet)", collection.root.string()),
+                     "start the application once, or correct the path"});
+    return;
+  }
+  const auto files = list_files(collection);
+  for (const std::string& path : files) {
+    const std::string name = (collection.root / path).string();
+    try {
+      const ReadResult read = read_store_file(collection.root, path);
+      if (read.outcome == ReadOutcome::kRead) divide(read.file.bytes, collection.records, name);
+    } catch (const Error& error) {
+      found.push_back({Level::kFailure, error.message(), "repair the file"});
+    }
+    if (::geteuid() != 0 && ::access(name.c_str(), W_OK) != 0) {
+      found.push_back({Level::kFailure, name + " cannot be written",
+                       "let switchback run as the owner of the application's files"});
+    }
+    if (open_for_writing(name) == OpenForWriting::kCannotTell) {
+      found.push_back({Level::kWarning,
+                       name + ": whether somebody has it open cannot be told on this file system "
+                              "or by this user",
+                       "stop the application for the time of a flip"});
+    }
+  }
+  if (collection.lock.empty()) {
+    found.push_back({Level::kWarning,
+                     fmt::format("{}: the application's writes cannot be held off during a flip, "
+                                 "only be seen; a write in that moment makes the flip start over",
+                                 collection.name),
+                     "name its lock file (lock = …), or stop it for the time of a flip"});
+  }
+  found.push_back(
+      {Level::kOk,
+       fmt::format("{}: {} files in {}", collection.name, files.size(), collection.root.string()),
+       ""});
+}
+
+std::vector<Finding> FilesEndpoint::check() {
+  std::vector<Finding> found;
+  for (const Collection& collection : documents_->collections) check_collection(collection, found);
+  found.push_back({Level::kWarning,
+                   "read-only files keep out neither root nor a program that changes their mode",
+                   "run the application as a user of its own"});
+  return found;
+}
+
+}  // namespace
+
+std::unique_ptr<Endpoint> open_files(FilesOptions options, std::shared_ptr<const Mapping> mapping,
+                                     std::shared_ptr<const DocumentMap> documents) {
+  return std::make_unique<FilesEndpoint>(std::move(options), std::move(mapping),
+                                         std::move(documents));
+}
+
+}  // namespace switchback

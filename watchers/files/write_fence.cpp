@@ -1,0 +1,69 @@
+#include "watchers/files/write_fence.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "state/base/file_calls.h"
+#include "state/base/unique_fd.h"
+
+namespace switchback {
+namespace {
+
+constexpr mode_t kWriteBits = S_IWUSR | S_IWGRP | S_IWOTH;
+
+}  // namespace
+
+// Through a descriptor, so that a link is never followed.
+void set_mode(const std::filesystem::path& path, mode_t mode) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP)) return;
+  if (!fd) fail_with_errno(path, "cannot be opened to change its mode");
+  struct stat now {};
+  if (::fstat(fd.get(), &now) == 0 && (now.st_mode & 07777) == mode) return;
+  if (::fchmod(fd.get(), mode) != 0) {
+    fail_with_errno(path, "cannot change its mode",
+                    "let switchback run as the owner of the application's files, or as root");
+  }
+}
+
+bool is_writable(const std::filesystem::path& path) {
+  struct stat now {};
+  return ::lstat(path.c_str(), &now) == 0 && S_ISREG(now.st_mode) &&
+         (now.st_mode & kWriteBits) != 0;
+}
+
+void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& paths) {
+  {
+    LedgerWrite write(ledger);
+    for (const auto& path : paths) {
+      struct stat now {};
+      if (::lstat(path.c_str(), &now) != 0 || S_ISLNK(now.st_mode)) continue;
+      ledger.put_fence(path.string(), now.st_mode & 07777);
+    }
+    write.make_durable();
+  }
+  for (const auto& path : paths) {
+    struct stat now {};
+    if (::lstat(path.c_str(), &now) != 0 || S_ISLNK(now.st_mode)) continue;
+    set_mode(path, now.st_mode & 07777 & ~kWriteBits);
+  }
+}
+
+OpenForWriting open_for_writing(const std::filesystem::path& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!fd) return errno == ENOENT ? OpenForWriting::kNo : OpenForWriting::kCannotTell;
+  // Whoever opens the file while we have the lease makes the kernel send this instead of SIGIO,
+  // which would end the process; by itself it does nothing.
+  if (::fcntl(fd.get(), F_SETSIG, SIGURG) != 0) return OpenForWriting::kCannotTell;
+  if (::fcntl(fd.get(), F_SETLEASE, F_RDLCK) != 0) {
+    return errno == EAGAIN ? OpenForWriting::kYes : OpenForWriting::kCannotTell;
+  }
+  ::fcntl(fd.get(), F_SETLEASE, F_UNLCK);
+  return OpenForWriting::kNo;
+}
+
+}  // namespace switchback

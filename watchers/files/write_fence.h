@@ -1,0 +1,44 @@
+// The fence of a store of files: the write bits of files and of the folders they are in are off,
+// so that opening a file to write, replacing or making one fails with "permission denied". It holds
+// off whoever is neither root nor changes the bits back. What they were is kept in the ledger, and
+// becomes durable there before any bit changes. Part of the gate. Stateless but for the ledger.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "watchers/files/ledger.h"
+
+namespace switchback {
+
+/// Takes the write bits of all paths. Idempotent. Throws Error(kDisk); then lower_fence() is due.
+void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& paths);
+/// Gives back the bits of all fenced paths that `ours` says yes to. Idempotent; throws as above.
+template <class Ours>
+void lower_fence(FilesLedger& ledger, Ours ours);
+/// Sets a path's mode; one that is gone is nothing. Throws Error(kDisk).
+void set_mode(const std::filesystem::path& path, mode_t mode);
+/// Whether a regular file is there that its mode lets somebody write.
+bool is_writable(const std::filesystem::path& path);
+
+enum class OpenForWriting { kNo, kYes, kCannotTell };
+/// Whether any process has the file open for writing, or mapped so: a read lease is refused then.
+/// https://man7.org/linux/man-pages/man2/fcntl.2.html, "Leases".
+OpenForWriting open_for_writing(const std::filesystem::path& path);
+
+template <class Ours>
+void lower_fence(FilesLedger& ledger, Ours ours) {
+  std::vector<std::string> lowered;
+  for (const auto& [path, mode] : ledger.fences()) {
+    if (!ours(path)) continue;
+    set_mode(path, mode);
+    lowered.push_back(path);
+  }
+  if (lowered.empty()) return;
+  LedgerWrite write(ledger);
+  for (const std::string& path : lowered) ledger.remove_fence(path);
+  write.make_durable();
+}
+
+}  // namespace switchback
