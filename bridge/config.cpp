@@ -343,6 +343,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file,
                                               : config.stores.front().sqlite.parent_path();
     config.run_dir = beside / "switchback.run";
   }
+  except_own_folders(config);
   return config;
 }
 

@@ -132,6 +132,20 @@ void read_where(const ConfigReader& table, TableConfig& out) {
   }
 }
 
+// As a pattern, but with every character of the name meaning itself.
+FilePattern everything_in(const std::filesystem::path& folder) {
+  using Sort = PathPart::Piece::Sort;
+  FilePattern pattern{.text = folder.string() + "/**/*", .parts = {}};
+  for (const auto& part : folder) {
+    pattern.parts.push_back({.pieces = {{.sort = Sort::kText, .text = part.string(), .member = {}}},
+                             .any_depth = false});
+  }
+  pattern.parts.push_back({.pieces = {}, .any_depth = true});
+  pattern.parts.push_back(
+      {.pieces = {{.sort = Sort::kAny, .text = {}, .member = {}}}, .any_depth = false});
+  return pattern;
+}
+
 }  // namespace
 
 void read_collections(const ConfigReader& root, Config& config) {
@@ -141,6 +155,25 @@ void read_collections(const ConfigReader& root, Config& config) {
     config.collections.push_back(read_collection(reader, name, config));
   }
   if (config.collections.empty()) collections->fail("", "expected at least one [collection.NAME]");
+}
+
+void except_own_folders(Config& config) {
+  const std::filesystem::path private_postgres = config.state_dir.string() + ".pg";
+  for (CollectionConfig& from : config.collections) {
+    Collection& collection = from.collection;
+    for (const auto& own : {config.state_dir, private_postgres, config.run_dir}) {
+      const auto below = own.lexically_relative(collection.root);
+      if (below == ".") {
+        throw Error(ErrorKind::kUsage, Retry::kNever,
+                    fmt::format("[collection.{}]: {} is a folder of the bridge's own",
+                                collection.name, own.string()),
+                    {.object = config.at(from.line),
+                     .next = "name another state_dir and run_dir, or another root"});
+      }
+      if (below.empty() || *below.begin() == "..") continue;
+      collection.except.push_back(everything_in(below));
+    }
+  }
 }
 
 const CollectionConfig* collection_of(const Config& config, const std::string& from) {

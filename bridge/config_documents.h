@@ -11,6 +11,10 @@ namespace switchback {
 
 void read_collections(const ConfigReader& root, Config& config);
 
+/// What the bridge writes itself never belongs to a collection, whatever its patterns say. Called
+/// when state_dir and run_dir are known.
+void except_own_folders(Config& config);
+
 /// The collection that `from` names ("N" or "N:/path"), or nullptr if it speaks of a SQLite table.
 const CollectionConfig* collection_of(const Config& config, const std::string& from);
 

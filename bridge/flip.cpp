@@ -48,9 +48,12 @@ void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
   }
   if (pump.quarantined != 0) add_quarantine_obstacle(pump, request, out);
   for (const SourceTrouble& trouble : pump.troubles) {
-    out.push_back({fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
-                   fmt::format("mend it on the primary, then `switchback {}` again",
-                               command_for(request.to))});
+    out.push_back(
+        {fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
+         fmt::format("{}, then `switchback {}` again",
+                     trouble.held ? "put the records back, or delete them in smaller steps"
+                                  : "mend it on the primary",
+                     command_for(request.to))});
   }
 }
 

@@ -189,8 +189,10 @@ void Supervisor::require_logical_wal() {
 // decided, and perhaps a sidecar that still runs, are in another.
 void Supervisor::require_own_state() {
   if (!read_file(state_.file("remove-old.sql")).empty()) return;
-  const auto gate = site_->old_side->make_gate(site_->group());
-  if (gate->inspect(Deadline::in(kLookWithin)).epoch == 0) return;
+  const OpenGates gates(*site_);
+  const GateState postgres = gates.postgres->inspect(Deadline::in(kLookWithin));
+  const bool postgres_primary = postgres.epoch != 0 && postgres.door == GateState::Door::kOpen;
+  if (!postgres_primary && gates.old_side->inspect(Deadline::in(kLookWithin)).epoch == 0) return;
   throw Error(ErrorKind::kRefused, Retry::kNever,
               "the bridge is installed, but this state directory knows nothing of it",
               {.object = config_.state_dir.string(),

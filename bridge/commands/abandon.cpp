@@ -17,7 +17,16 @@ namespace {
 void require_old_primary(const Site& site) {
   const auto deadline = Deadline::in(std::chrono::seconds(10));
   const GateState state = site.old_side->make_gate(site.group())->inspect(deadline);
-  if (state.door == GateState::Door::kOpen) return;
+  // Files have no gate of their own: what is known of them went with a lost state directory.
+  const GateState postgres = site.postgres->make_gate(site.group())->inspect(deadline);
+  const bool postgres_primary = postgres.epoch != 0 && postgres.door == GateState::Door::kOpen;
+  if (state.door == GateState::Door::kOpen && !(state.epoch == 0 && postgres_primary)) return;
+  if (state.door == GateState::Door::kOpen) {
+    throw Error(ErrorKind::kRefused, Retry::kNever,
+                "writes go to postgres, and nothing is known of a bridge at the old store",
+                {.next = "put the state directory back; or copy what you need out of PostgreSQL, "
+                         "then run remove-postgres.sql"});
+  }
   throw Error(ErrorKind::kRefused, Retry::kNever,
               fmt::format("the old store is {}: writes go to postgres", to_string(state.door)),
               {.next = "switchback rollback, and then switchback abandon"});

@@ -2,9 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "bridge/config.h"
 #include "bridge/mapping_builder.h"
 #include "state/base/error.h"
+#include "watchers/files/path_pattern.h"
 
 namespace switchback {
 namespace {
@@ -105,6 +108,24 @@ TEST(ConfigDocuments, OneLockForAllFilesLiesBelowTheRoot) {
   std::string text = kCouncil;
   text.replace(text.find("{path}.lock"), 11, "locks/all.lock");
   EXPECT_EQ(parse(text).collections[0].collection.lock, "locks/all.lock");
+}
+
+TEST(ConfigDocuments, WhatTheBridgeWritesItselfBelongsToNoCollection) {
+  std::string text = kCouncil;
+  text.replace(text.find("app/data"), 8, ".");
+  text.replace(text.find("conversations/{/id}.json"), 24, "**/*.json");
+  const Config config = parse(text);
+  const auto& except = config.collections[0].collection.except;
+  const auto taken = [&](const std::string& path) {
+    return std::none_of(except.begin(), except.end(),
+                        [&](const FilePattern& pattern) { return match_path(pattern, path); });
+  };
+  EXPECT_FALSE(taken("switchback.state/backups/before-capture.json"));
+  EXPECT_FALSE(taken("switchback.state.pg/a.json"));
+  EXPECT_FALSE(taken("switchback.run/primary"));
+  EXPECT_TRUE(taken("switchback.states/a.json"));
+  text.insert(text.find("[collection"), "state_dir = \".\"\n");
+  EXPECT_THAT(refusal(text), HasSubstr("/srv/ is a folder of the bridge's own"));
 }
 
 TEST(ConfigDocuments, BuildsWhatTheLensExecutes) {
