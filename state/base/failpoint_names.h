@@ -31,6 +31,10 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "audit.sync.before",
     "audit.sync.after",
     // watchers/files
+    "files.backup.sync.before",
+    "files.backup.sync.after",
+    "files.backup.rename.before",
+    "files.backup.rename.after",
     "files.ledger.commit.before",
     "files.ledger.commit.after",
     "files.gate.close.commit.before",
