@@ -1,6 +1,6 @@
-// The gate of a store of files: what holds writers off, what proves that nobody writes any more,
-// and what is left when it dies on the way. The application's part is played by a thread with
-// nobody's rights, since mode bits keep out no root.
+// The gate of a store of files: what holds writers off, and what proves that nobody writes any
+// more. The application's part is played by a thread with nobody's rights, since mode bits keep out
+// no root.
 #include "watchers/files/gate.h"
 
 #include <fcntl.h>
@@ -8,21 +8,11 @@
 #include <gtest/gtest.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 
-#include <cstdlib>
-#include <fstream>
-
-#include "state/base/error.h"
 #include "state/base/unique_fd.h"
-#include "tests/watchers/files/files_fixture.h"
-#include "tests/watchers/files/gate_store.h"
-#include "watchers/files/files_endpoint.h"
-#include "watchers/files/ledger.h"
+#include "tests/watchers/files/gate_fixture.h"
 #include "watchers/files/mapping_text.h"
 #include "watchers/files/path_pattern.h"
-#include "watchers/files/write_fence.h"
 
 namespace switchback {
 namespace {
@@ -30,58 +20,9 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
-using namespace std::chrono_literals;
 using Door = GateState::Door;
 
 namespace fs = std::filesystem;
-
-Deadline soon() {
-  return Deadline::in(10s);
-}
-Deadline at_once() {
-  return Deadline::in(100ms);
-}
-
-class FilesGateTest : public testing::Test {
- protected:
-  FilesGateTest() : store_(kGateCollection, kGateTables) {
-    ::chmod(store_.folder().c_str(), 0755);
-    store_.write("sub/a.json", R"([{"id":1,"name":"a"}])");
-    store_.write("sub/b.json", R"([{"id":2,"name":"b"}])");
-    ::chmod(path("a").c_str(), 0666);
-    ::chmod(path("b").c_str(), 0604);
-    ::chmod((store_.root() / "sub").c_str(), 0777);
-    endpoint()->install();
-  }
-  std::unique_ptr<Endpoint> endpoint() {
-    return open_files({.ledger = store_.ledger(), .spool_folder = store_.folder()},
-                      store_.text().mapping_pointer(), store_.text().documents());
-  }
-  std::unique_ptr<WriteGate> gate() { return endpoint()->make_gate("all"); }
-  fs::path path(const std::string& name) const { return store_.root() / "sub" / (name + ".json"); }
-  mode_t mode(const fs::path& of) const {
-    struct stat now {};
-    EXPECT_EQ(::stat(of.c_str(), &now), 0);
-    return now.st_mode & 07777;
-  }
-  void expect_modes_of_the_beginning() const {
-    EXPECT_EQ(mode(path("a")), 0666u);
-    EXPECT_EQ(mode(path("b")), 0604u);
-    EXPECT_EQ(mode(store_.root() / "sub"), 0777u);
-  }
-  void expect_fenced() const {
-    EXPECT_EQ(mode(path("a")), 0444u);
-    EXPECT_EQ(mode(path("b")), 0404u);
-    EXPECT_EQ(mode(store_.root() / "sub"), 0555u);
-  }
-  void close_at(Epoch epoch) {
-    const auto gate = this->gate();
-    ASSERT_TRUE(gate->lock(soon()));
-    ASSERT_TRUE(gate->close(epoch, soon()));
-  }
-
-  FilesFixture store_;
-};
 
 TEST_F(FilesGateTest, ClosingTakesTheWriteBitsAndOpeningGivesThemBack) {
   EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kOpen, 1}));
@@ -207,42 +148,6 @@ TEST_F(FilesGateTest, Trap14AnApplicationThatWritesItsMemoryBackIsRefused) {
   EXPECT_FALSE(replaced);
   EXPECT_FALSE(made);
   EXPECT_EQ(store_.read("sub/a.json"), R"([{"id":1,"name":"a"}])");
-}
-
-// ---- deaths
-
-/// In a process of its own, which dies at the failpoint.
-int play(const std::string& failpoint, const fs::path& folder, const char* what) {
-  const int status =
-      std::system(("SWITCHBACK_FAILPOINT=" + failpoint + " exec " + std::string(GATE_CRASH_CHILD) +
-                   " " + folder.string() + " " + what + " 2>/dev/null")
-                      .c_str());
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-TEST_F(FilesGateTest, ADeathOnTheWayLeavesTheGateOnOneSide) {
-  int deaths = 0;
-  for (const std::string step : {"files.gate.close.commit.before", "files.gate.close.commit.after",
-                                 "files.gate.open.commit.before", "files.gate.open.commit.after",
-                                 "files.ledger.commit.before", "files.ledger.commit.after"}) {
-    const std::string act = step.find("open") == step.npos ? "close" : "open";
-    for (int hit = 1; hit < 30; ++hit) {
-      if (act == "open") close_at(2);
-      const int code = play(step + "=crash@" + std::to_string(hit), store_.folder(), act.c_str());
-      const GateState state = gate()->inspect(soon());
-      EXPECT_NE(state.door, Door::kTorn) << step << "@" << hit;
-      if (state.door == Door::kOpen) {
-        expect_modes_of_the_beginning();
-      } else {
-        expect_fenced();
-        gate()->open(1, {});
-      }
-      if (code == 0 || HasFailure()) break;
-      ++deaths;
-    }
-  }
-  EXPECT_GE(deaths, 6);
-  expect_modes_of_the_beginning();
 }
 
 }  // namespace
