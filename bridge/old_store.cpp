@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "state/base/error.h"
+#include "watchers/files/files_endpoint.h"
 #include "watchers/sqlite/objects.h"
 #include "watchers/sqlite/schema.h"
 #include "watchers/sqlite/sqlite_endpoint.h"
@@ -57,10 +58,11 @@ std::vector<StoreSchema> read_old_schema(const Config& config) {
 
 std::unique_ptr<Endpoint> open_old_store(const Config& config,
                                          std::shared_ptr<const Mapping> mapping,
-                                         DocumentMap /*documents*/) {
+                                         DocumentMap documents) {
   if (has_files(config)) {
-    throw Error(ErrorKind::kUsage, Retry::kNever, "this version cannot bridge files yet",
-                {.object = config.at(config.collections.front().line)});
+    return open_files({.ledger = ledger_of(config), .spool_folder = config.state_dir},
+                      std::move(mapping),
+                      std::make_shared<const DocumentMap>(std::move(documents)));
   }
   const StoreConfig& store = config.stores.front();
   return open_sqlite({.path = store.sqlite, .store = store.name, .spool_folder = config.state_dir},

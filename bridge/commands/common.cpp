@@ -11,22 +11,9 @@
 #include "state/base/error.h"
 
 namespace switchback {
-namespace {
-
-// The mapping of documents can be read and judged; what carries it out is not complete.
-void require_database(const Config& config) {
-  if (config.collections.empty()) return;
-  throw Error(ErrorKind::kUsage, Retry::kNever,
-              "this version bridges SQLite databases; it cannot bridge files yet",
-              {.object = config.at(config.collections.front().line),
-               .next = "take [collection] and the tables that take from it out"});
-}
-
-}  // namespace
 
 Config read_config(const GlobalOptions& global) {
   Config config = load_config(global.config, [](const char* name) { return std::getenv(name); });
-  require_database(config);
   require_postgres(config);
   if (config.postgres_from == PostgresFrom::kPrivate) {
     config.conninfo = PrivatePostgres(private_postgres_folder(config)).url();
