@@ -231,16 +231,13 @@ class FilesStore:
 
 
 def open_lock(path):
-    """The fence may have taken the right to write."""
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        if error.errno not in FENCED:
-            raise
-    try:
+    """Made if it is not there; what is there need not be written to be locked."""
+    with contextlib.suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        raise Refused(str(error)) from error
+        raise (Refused(str(error)) if error.errno in FENCED else Retry("OSError", str(error))) from error
 
 
 def try_lock(path):

@@ -156,6 +156,8 @@ void RecordEditor::apply(const NetChange& net) {
   const auto element = state_.born ? std::nullopt : find(net);
   if (net.deleted) {
     if (element) remove(net, *element);
+    // Inserted and deleted in one batch: there never was such a record.
+    if (state_.born && net.table == plan_.levels[0].tables.front()) state_.gone = true;
   } else if (element) {
     update(net, *element);
   } else {

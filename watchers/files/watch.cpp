@@ -118,6 +118,8 @@ FilesWatch::Outcome FilesWatch::wait(Deadline deadline) {
     const Time quiet = std::min(Deadline::Clock::now() + times_.debounce, at_most);
     if (!poll_until(quiet, true, woken) || woken || Deadline::Clock::now() >= at_most) break;
   }
+  // The look comes first, but whoever called wake() must not wait for another event.
+  if (woken) wake_.set();
   return due() == Outcome::kContents ? Outcome::kContents : Outcome::kStamps;
 }
 

@@ -172,6 +172,17 @@ TEST(Lens, MakesARecordFromTheTemplate) {
   EXPECT_EQ(made.members[0].value, kId);
 }
 
+TEST(Lens, MakesNothingOfARecordThatIsGoneAgain) {
+  LensText lens = council();
+  lens.upsert("conversations", {kId, "u2", "2024-12-01T00:00:00", "New", "true"});
+  lens.upsert("messages", {kUuid1, kId, "0", "user", "first", "NULL"});
+  lens.remove("messages", {kUuid1});
+  lens.remove("conversations", {kId});
+  const RecordText made = lens.make();
+  EXPECT_TRUE(made.gone);
+  EXPECT_TRUE(made.refused.empty()) << made.refused[0].reason;
+}
+
 TEST(Lens, NullInANewRecordIsWrittenAsTheColumnSays) {
   LensText lens({.records = "", .born = R"({"id": "", "a": "x", "b": "x"})"},
                 {{.name = "t",

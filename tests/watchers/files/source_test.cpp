@@ -7,9 +7,11 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "state/base/error.h"
 #include "tests/watchers/files/files_fixture.h"
+#include "watchers/files/watch.h"
 
 namespace switchback {
 namespace {
@@ -238,6 +240,21 @@ TEST_F(FilesSourceTest, WithoutEventsThePollFindsIt) {
   fs::last_write_time(store_.root() / "users.json", time);
   ASSERT_TRUE(pull());
   EXPECT_EQ(replica_.rows["users(1"], "users(1, m)");
+}
+
+TEST(FilesWatch, AWakeInTheMiddleOfABurstIsNotLost) {
+  FilesFixture files({}, {{.name = "t", .path = "", .columns = {"id int = /id"}}});
+  FilesWatch watch(files.text().documents(), {.debounce = std::chrono::seconds(20),
+                                              .at_most = std::chrono::seconds(20),
+                                              .poll = std::chrono::hours(1)});
+  watch.drain();
+  watch.looked({}, true, false);
+  files.write("data.json", "[]");
+  const std::jthread waker([&] { watch.wake(); });
+  const auto first = watch.wait(Deadline::in(std::chrono::seconds(60)));
+  if (first == FilesWatch::Outcome::kWoken) return;  // it came before the burst
+  EXPECT_EQ(first, FilesWatch::Outcome::kStamps);
+  EXPECT_EQ(watch.wait(Deadline::in(std::chrono::seconds(10))), FilesWatch::Outcome::kWoken);
 }
 
 }  // namespace
