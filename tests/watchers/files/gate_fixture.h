@@ -1,4 +1,5 @@
-// A store of files with its gate and the child that dies in the gate's stead, for the gate's tests.
+// A store of two files with its gate, for the tests of the gate and of its deaths. The modes of
+// files and folder are told apart, so that each must come back as it was.
 #pragma once
 
 #include <gtest/gtest.h>

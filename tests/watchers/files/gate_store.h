@@ -1,4 +1,5 @@
-// The store that the gate's tests and the child that dies in them have in common.
+// The mapping of the store that the gate's tests play with. The child that dies in them has the
+// same.
 #pragma once
 
 #include "tests/watchers/files/lens_fixture.h"

@@ -1,5 +1,5 @@
-// The store and the batch of the sink's crash story, which a child process plays and its parent
-// judges.
+// The mapping of the store in the sink's crash story, and its batch. A child process plays it, its
+// parent judges what is left.
 #pragma once
 
 #include "tests/watchers/files/lens_fixture.h"
