@@ -23,6 +23,8 @@ ALLOWED = {
         "text of remove-old.sql",
     ("sleep", "bridge/flip.cpp", "std::this_thread::sleep_for("):
         "the pause between two tries of a flip: waiting writers get their turn, and no event says when they had it",
+    ("sleep", "watchers/files/backup.cpp", "std::this_thread::sleep_for(kBetweenReads);"):
+        "the gap between two reads of a file that is being written, which gives the writer its turn",
     ("sleep", "watchers/sqlite/busy_wait.cpp", "std::this_thread::sleep_for("):
         "SQLite's busy handler: the lock of another process can only be tried again, until the deadline",
     ("sleep", "watchers/sqlite/open_readers.cpp", "std::this_thread::sleep_for("):
