@@ -189,6 +189,8 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
   try {
     while (!stop.stop_requested()) {
       stand_parked(parts, stop);
+      // Whoever parked the pump and then ends it has changed the target meanwhile: not a row more.
+      if (stop.stop_requested()) break;
       const Pull pull = parts.source->pull(chunk, next_look(), stop);
       if (pull == Pull::kChunk) take(chunk, parts, rejects);
       publish_durable(parts);

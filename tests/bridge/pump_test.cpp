@@ -111,6 +111,14 @@ TEST_F(PumpTest, ParkedItTakesNothingAndResumedItCatchesUp) {
   expect_same();
 }
 
+TEST_F(PumpTest, EndedWhileParkedItTakesNothingEither) {
+  auto pump = make_pump();
+  ASSERT_TRUE(pump->park(Deadline::in(seconds(5))));
+  from_->write(kParent, parent(1, "a"));
+  pump.reset();
+  EXPECT_TRUE(to_->rows().empty());
+}
+
 TEST_F(PumpTest, CountsWhatTheTargetTurnsAway) {
   const auto pump = make_pump();
   ToyRow bad = parent(1, "a");
