@@ -50,6 +50,7 @@ class FilesSink final : public ChangeSink {
     writes_.clear();
     keys_.clear();
     kin_.clear();
+    fences_.reset();
   }
   Position durable() override { return ledger_->applied(); }
   std::uint64_t quarantined() override { return ledger_->quarantined(); }
@@ -80,6 +81,7 @@ class FilesSink final : public ChangeSink {
                const std::optional<std::string>& bytes);
   void stage(FileWrite write, const std::optional<std::string>& bytes, const NewFileLooks& looks);
   NewFileLooks looks_like(std::uint16_t collection);
+  const std::map<std::string, mode_t>& fences();
   void fence_new(const FileWrite& write, const NewFileLooks& looks);
   void tell_others(const FileWrite& write);
   void reject_all(const Chunk& changes, const std::string& reason,
@@ -102,6 +104,7 @@ class FilesSink final : public ChangeSink {
   std::vector<FileWrite> writes_;
   std::vector<std::pair<std::string, std::string>> keys_;  // touched: their quarantine ends
   std::map<std::uint16_t, Kin> kin_;
+  std::optional<std::map<std::string, mode_t>> fences_;  // as they were before it
 };
 
 // A crash may have left files half replaced: before anything else is read or written.
@@ -273,6 +276,11 @@ void FilesSink::rewrite(std::vector<Reject>& rejects) {
 
 // ---- files
 
+const std::map<std::string, mode_t>& FilesSink::fences() {
+  if (!fences_) fences_ = ledger_->fences();
+  return *fences_;
+}
+
 // Mode and owner of the file it takes after, as they are without the fence.
 NewFileLooks FilesSink::looks_like(std::uint16_t collection) {
   NewFileLooks looks;
@@ -281,8 +289,7 @@ NewFileLooks FilesSink::looks_like(std::uint16_t collection) {
   if (!sibling || ::lstat(sibling->c_str(), &like) != 0) return looks;
   looks.mode = like.st_mode & 07777;
   looks.owner.emplace(like.st_uid, like.st_gid);
-  const auto fences = ledger_->fences();
-  if (const auto fence = fences.find(sibling->string()); fence != fences.end()) {
+  if (const auto fence = fences().find(sibling->string()); fence != fences().end()) {
     looks.mode = fence->second;
   }
   return looks;
@@ -290,13 +297,12 @@ NewFileLooks FilesSink::looks_like(std::uint16_t collection) {
 
 // A file or folder that is made while the store is fenced is fenced too.
 void FilesSink::fence_new(const FileWrite& write, const NewFileLooks& looks) {
-  const auto fences = ledger_->fences();
   ledger_->put_fence((write.root / write.path).string(), looks.mode);
-  const auto around = fences.find(write.root.string());
+  const auto around = fences().find(write.root.string());
   for (fs::path folder = fs::path(write.path).parent_path(); !folder.empty();
        folder = folder.parent_path()) {
     ledger_->put_fence((write.root / folder).string(),
-                       around == fences.end() ? 0755 : around->second);
+                       around == fences().end() ? 0755 : around->second);
   }
 }
 
@@ -325,7 +331,7 @@ void FilesSink::replace(std::uint16_t number, const FileWrite& write,
   NewFileLooks looks;
   if (!write.before) {
     looks = looks_like(number);
-    if (!ledger_->fences().empty()) {
+    if (!fences().empty()) {
       fence_new(write, looks);
       looks.mode &= ~static_cast<mode_t>(0222);
     }
