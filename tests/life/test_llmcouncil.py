@@ -140,7 +140,11 @@ class Values(unittest.TestCase):
     def test_only_the_bytes_of_what_changed_change(self):
         talk = next(self.talks(lambda d: d["messages"] and "starred" in d and "is_visible" in d))["id"]
         before = self.bytes_of("conversations", talk)
-        others = {path: open(path, "rb").read() for path in glob.glob(self.path("*", "*")) if talk not in path}
+        others = {}
+        for path in glob.glob(self.path("*", "*")):
+            if talk not in path:
+                with open(path, "rb") as file:
+                    others[path] = file.read()
         self.flip_to("postgres")
         self.on_new("UPDATE conversations SET title = %s WHERE id = %s", "Caf\u00e9 \U0001f680 \"x\"", talk)
         title = json.dumps(json.loads(before)["title"]).encode()
