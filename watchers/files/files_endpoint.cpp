@@ -41,8 +41,7 @@ class FilesEndpoint final : public Endpoint {
     return open_files_source(mapping_, documents_,
                              {.ledger = options_.ledger,
                               .spool_folder = options_.spool_folder,
-                              .times = options_.times,
-                              .trouble = options_.trouble});
+                              .times = options_.times});
   }
   std::unique_ptr<ChangeSink> make_sink() override {
     return open_files_sink(mapping_, documents_, options_.ledger);

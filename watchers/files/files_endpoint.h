@@ -4,13 +4,10 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
-#include <vector>
 
 #include "state/model/document_map.h"
 #include "state/ports/endpoint.h"
-#include "watchers/files/scan.h"
 #include "watchers/files/watch.h"
 
 namespace switchback {
@@ -19,8 +16,6 @@ struct FilesOptions {
   std::filesystem::path ledger;        // in the state directory
   std::filesystem::path spool_folder;  // for the unlinked files of large batches
   WatchTimes times = {};
-  /// Called by sources when the set of unreadable or held files changes; on the source's thread.
-  std::function<void(const std::vector<UnreadableFile>&)> trouble = {};
 };
 
 std::unique_ptr<Endpoint> open_files(FilesOptions options, std::shared_ptr<const Mapping> mapping,

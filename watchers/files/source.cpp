@@ -13,8 +13,6 @@ namespace {
 using Clock = Deadline::Clock;
 
 constexpr std::chrono::seconds kPruneEvery{5};
-// A file that cannot be read for less than this may be a write in progress.
-constexpr std::chrono::seconds kBeingWritten{1};
 
 class FilesSource final : public ChangeSource {
  public:
@@ -177,7 +175,7 @@ std::vector<SourceTrouble> FilesSource::troubles() {
   std::vector<SourceTrouble> out;
   const auto now = Clock::now();
   for (const UnreadableFile& file : unreadable_) {
-    if (!file.held && now - unreadable_since_[file.path] < kBeingWritten) continue;
+    if (!file.held && now - unreadable_since_[file.path] < options_.being_written) continue;
     out.push_back({file.path, file.why, file.held});
   }
   return out;
@@ -193,7 +191,6 @@ void FilesSource::report(std::vector<UnreadableFile> unreadable) {
   unreadable_since_ = std::move(since);
   if (unreadable == unreadable_) return;
   unreadable_ = std::move(unreadable);
-  if (options_.trouble) options_.trouble(unreadable_);
 }
 
 }  // namespace

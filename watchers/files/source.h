@@ -1,12 +1,12 @@
 // A store of files as the origin of changes: watch, scan, stage in the ledger, hand out. One
 // generation is on its way at a time; acknowledge() makes it the ledger's current one. start()
 // knows from PostgreSQL's checkpoint whether a staged generation arrived. A file that cannot be
-// read keeps its rows and is reported through `trouble`; the others flow. One thread, except for
+// read keeps its rows and is one of troubles(); the others flow. One thread, except for
 // wake().
 #pragma once
 
+#include <chrono>
 #include <filesystem>
-#include <functional>
 #include <memory>
 
 #include "state/model/document_map.h"
@@ -20,8 +20,8 @@ struct FilesSourceOptions {
   std::filesystem::path ledger;
   std::filesystem::path spool_folder;
   WatchTimes times;
-  /// Called when the set of unreadable or held files changes; on the pump's thread.
-  std::function<void(const std::vector<UnreadableFile>&)> trouble;
+  /// A file that cannot be read for less than this may be a write in progress, and no trouble yet.
+  std::chrono::milliseconds being_written{1'000};
 };
 
 std::unique_ptr<ChangeSource> open_files_source(std::shared_ptr<const Mapping> mapping,

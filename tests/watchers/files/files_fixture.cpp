@@ -79,12 +79,11 @@ void FilesFixture::install() const {
 }
 
 std::unique_ptr<ChangeSource> FilesFixture::source(WatchTimes times) {
-  return open_files_source(
-      text_.mapping_pointer(), text_.documents(),
-      {.ledger = ledger(),
-       .spool_folder = folder_,
-       .times = times,
-       .trouble = [this](const std::vector<UnreadableFile>& files) { trouble = files; }});
+  return open_files_source(text_.mapping_pointer(), text_.documents(),
+                           {.ledger = ledger(),
+                            .spool_folder = folder_,
+                            .times = times,
+                            .being_written = std::chrono::milliseconds(0)});
 }
 
 std::unique_ptr<ChangeSink> FilesFixture::sink() const {
@@ -101,7 +100,7 @@ std::vector<Reject> FilesFixture::apply(ChangeSink& sink, const Position& positi
 }
 
 bool FilesFixture::pull_batch(ChangeSource& source, FilesReplica& replica,
-                              std::chrono::milliseconds limit) const {
+                              std::chrono::milliseconds limit) {
   const Deadline deadline = Deadline::in(limit);
   replica.changes.clear();
   Chunk chunk;
@@ -109,9 +108,11 @@ bool FilesFixture::pull_batch(ChangeSource& source, FilesReplica& replica,
     replica.apply(text_.mapping(), chunk);
     if (chunk.boundary) {
       replica.position = *chunk.boundary;
+      trouble = source.troubles();
       return true;
     }
   }
+  trouble = source.troubles();
   return false;
 }
 

@@ -51,11 +51,11 @@ class FilesFixture {
   std::vector<Reject> apply(ChangeSink& sink, const Position& position);
   /// Pulls until a boundary came, or nothing did until the deadline: then false.
   bool pull_batch(ChangeSource& source, FilesReplica& replica,
-                  std::chrono::milliseconds limit = std::chrono::seconds(20)) const;
+                  std::chrono::milliseconds limit = std::chrono::seconds(20));
   /// Of all collections' tables, by a reader of their own.
   std::map<std::string, std::string> rows_read() const;
 
-  std::vector<UnreadableFile> trouble;  // as the source last told
+  std::vector<SourceTrouble> trouble;  // as the source told after the last pull_batch()
 
  private:
   LensText text_;

@@ -56,12 +56,10 @@ TEST_F(FilesGateTest, AHalfWrittenFileCannotBeLocked) {
   const auto gate = this->gate();
   EXPECT_FALSE(gate->lock(at_once()));
   expect_modes_of_the_beginning();
-  const auto found = gate->obstacles();
-  ASSERT_THAT(found, SizeIs(1));
-  EXPECT_THAT(found[0].what, HasSubstr("a.json"));
+  // An obstacle only if it lasts, which the source knows: applications are at it all the time.
+  EXPECT_THAT(gate->obstacles(), IsEmpty());
   store_.write("sub/a.json", R"([{"id":1,"name":"whole"}])");
   EXPECT_TRUE(gate->lock(soon()));
-  EXPECT_THAT(gate->obstacles(), IsEmpty());
 }
 
 TEST_F(FilesGateTest, CountersGoBothWays) {

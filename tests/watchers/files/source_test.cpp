@@ -116,7 +116,7 @@ TEST_F(FilesSourceTest, HalfWrittenAndEmptiedFilesKeepTheirRows) {
     store_.write("users.json", whole.substr(0, length));
     EXPECT_FALSE(pull(kNothingComes)) << length << " bytes";
     ASSERT_THAT(store_.trouble, testing::SizeIs(1));
-    EXPECT_THAT(store_.trouble.front().path, HasSubstr("users.json"));
+    EXPECT_THAT(store_.trouble.front().what, HasSubstr("users.json"));
   }
   store_.write("others.json", users(10, 13));
   ASSERT_TRUE(pull()) << "the other files keep flowing";
