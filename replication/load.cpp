@@ -161,13 +161,15 @@ void InitialLoad::prepare(RowReader& planner) {
     }
     for (const TableId id : loaded_tables()) {
       const TableMap& map = mapping.table(id);
-      // Partitions share keys with their parent; such a table keeps them and is loaded by upsert.
-      const bool plain = sql.exec(
-                                "SELECT relkind = 'r' AND NOT relispartition AND NOT EXISTS ("
-                                "SELECT 1 FROM pg_inherits WHERE inhparent = c.oid OR inhrelid = "
-                                "c.oid) FROM pg_class c WHERE oid = to_regclass($1)",
-                                {quoted_name(map)})
-                             .boolean(0, 0);
+      // Partitions share keys with their parent; such a table keeps all but its foreign keys and is
+      // loaded by upsert.
+      const Result form = sql.exec(
+          "SELECT relkind = 'r' AND NOT relispartition AND NOT EXISTS (SELECT 1 FROM pg_inherits "
+          "WHERE inhparent = c.oid OR inhrelid = c.oid), relkind = 'p' FROM pg_class c "
+          "WHERE oid = to_regclass($1)",
+          {quoted_name(map)});
+      const bool plain = form.boolean(0, 0);
+      const bool partitioned = form.boolean(0, 1);
       // Again on resume: somebody may have made an index meanwhile (a schema file, say).
       const bool begun =
           sql.exec(
@@ -177,8 +179,9 @@ void InitialLoad::prepare(RowReader& planner) {
               .rows() > 0;
       const bool empty =
           sql.exec(fmt::format("SELECT 1 FROM {} LIMIT 1", quoted_name(map))).rows() == 0;
-      if (setup_.drop_constraints && plain && (begun || empty)) {
-        drop_for_load(sql, mapping, setup_.store, map);
+      if (setup_.drop_constraints && (begun || empty)) {
+        if (plain) drop_for_load(sql, mapping, setup_.store, map);
+        if (partitioned) drop_foreign_keys_for_load(sql, mapping, setup_.store, map);
       }
       plan_parts(sql, mapping, setup_.store, id, planner, has_primary_key(sql, map) ? 1 : kWorkers);
     }

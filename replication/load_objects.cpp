@@ -110,6 +110,14 @@ void drop_all(Connection& connection, const Mapping& mapping, std::string_view s
   connection.exec("SET LOCAL search_path = pg_catalog, public");
 }
 
+void drop_foreign_keys(Connection& connection, const Mapping& mapping, std::string_view store,
+                       const TableMap& table, bool left_out) {
+  drop_all(connection, mapping, store,
+           std::string(kConstraints) +
+               " AND c.conrelid = to_regclass($1) AND c.contype = 'f' AND $2::text[] IS NOT NULL",
+           quoted_name(table), left_out);
+}
+
 std::uint16_t rank_of(const Mapping& mapping, const std::string& table) {
   const TableMap* map = find_quoted(mapping, table);
   return map != nullptr ? map->rank : UINT16_MAX;
@@ -144,12 +152,14 @@ void drop_for_load(Connection& connection, const Mapping& mapping, std::string_v
            false);
 }
 
+void drop_foreign_keys_for_load(Connection& connection, const Mapping& mapping,
+                                std::string_view store, const TableMap& table) {
+  drop_foreign_keys(connection, mapping, store, table, false);
+}
+
 void leave_out_foreign_keys(Connection& connection, const Mapping& mapping, std::string_view store,
                             const TableMap& table) {
-  drop_all(connection, mapping, store,
-           std::string(kConstraints) +
-               " AND c.conrelid = to_regclass($1) AND c.contype = 'f' AND $2::text[] IS NOT NULL",
-           quoted_name(table), true);
+  drop_foreign_keys(connection, mapping, store, table, true);
 }
 
 std::vector<DroppedObject> dropped_objects(Connection& connection, const Mapping& mapping,

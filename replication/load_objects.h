@@ -27,6 +27,11 @@ struct DroppedObject {
 void drop_for_load(Connection& connection, const Mapping& mapping, std::string_view store,
                    const TableMap& table);
 
+/// Inside the caller's transaction: drops the foreign keys of a table that keeps its other keys (a
+/// partitioned one), so that neither order nor orphans matter to the copy.
+void drop_foreign_keys_for_load(Connection& connection, const Mapping& mapping,
+                                std::string_view store, const TableMap& table);
+
 /// Inside the caller's transaction: drops the foreign keys of a table with orphans = "leave", for
 /// good: only the removal of the bridge makes them again.
 void leave_out_foreign_keys(Connection& connection, const Mapping& mapping, std::string_view store,

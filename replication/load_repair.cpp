@@ -38,6 +38,15 @@ std::vector<std::string> names(const TableMap& map, const std::vector<std::uint1
   return out;
 }
 
+/// The table as a statement's target: a partitioned one with its partitions, any other alone.
+std::string target_of(Connection& connection, const TableMap& map) {
+  const std::string name = quoted_name(map);
+  const bool partitioned =
+      connection.exec("SELECT relkind = 'p' FROM pg_class WHERE oid = to_regclass($1)", {name})
+          .boolean(0, 0);
+  return partitioned ? name : "ONLY " + name;
+}
+
 /// Deletes the rows of `map` that fulfil `condition` (on the alias t) and puts their keys into
 /// quarantine. True if there were any.
 bool move_rows(Connection& connection, const Mapping& mapping, std::string_view store,
@@ -49,8 +58,8 @@ bool move_rows(Connection& connection, const Mapping& mapping, std::string_view 
     keys += "t." + quote_identifier(map.columns[i].name);
     if (map.columns[i].type == PgType::kOtherText) keys += "::text";
   }
-  const std::string sql =
-      fmt::format("DELETE FROM ONLY {} t WHERE {} RETURNING {}", quoted_name(map), condition, keys);
+  const std::string sql = fmt::format("DELETE FROM {} t WHERE {} RETURNING {}",
+                                      target_of(connection, map), condition, keys);
   const Result rows(
       PQexecParams(connection.raw(), sql.c_str(), 0, nullptr, nullptr, nullptr, nullptr, 1));
   if (PQresultStatus(rows.get()) != PGRES_TUPLES_OK) {
@@ -88,9 +97,9 @@ bool repair_orphans(Connection& connection, const Mapping& mapping, std::string_
                     list(child_columns, "t.", " AND ", " IS NOT NULL"), quoted_name(parent), match);
     if (map.orphans == Orphans::kNull) {
       try {
-        connection.exec(fmt::format("SAVEPOINT switchback_null; UPDATE ONLY {} t SET {} WHERE {}",
-                                    quoted_name(map), list(child_columns, "", ", ", " = NULL"),
-                                    orphan));
+        connection.exec(fmt::format("SAVEPOINT switchback_null; UPDATE {} t SET {} WHERE {}",
+                                    target_of(connection, map),
+                                    list(child_columns, "", ", ", " = NULL"), orphan));
         return true;
       } catch (const Error& not_null) {
         if (!connection.alive() || not_null.detail().sqlstate != "23502") throw;

@@ -184,10 +184,13 @@ void TableLoad::write_stretch(const Stretch& stretch) {
 
 std::optional<CopyFailure> TableLoad::write_rows(std::span<const std::string_view> rows) {
   if (auto failure = copy_in(connection_, copy_sql_, rows)) return failure;
-  if (!staged_) return std::nullopt;
   try {
-    connection_.exec(move_sql_);
-    connection_.exec("DELETE FROM pg_temp.switchback_stage");
+    if (staged_) {
+      connection_.exec(move_sql_);
+      connection_.exec("DELETE FROM pg_temp.switchback_stage");
+    }
+    // What a deferred constraint refuses is refused here, where its row can still be told.
+    connection_.exec("SET CONSTRAINTS ALL IMMEDIATE");
     return std::nullopt;
   } catch (const Error& error) {
     if (!connection_.alive() || error.kind() != ErrorKind::kData) throw;

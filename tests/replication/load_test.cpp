@@ -189,6 +189,51 @@ TEST_F(LoadTest, TablesWithRowsKeepTheirKeysAndTakeUpserts) {
   EXPECT_EQ(one("SELECT key FROM switchback.quarantine"), "[\"7\"]");
 }
 
+TEST_F(LoadTest, AnOrphanUnderADeferredKeyThatStandsIsTurnedAwayAlone) {
+  sql_.exec(
+      "ALTER TABLE public.child ALTER CONSTRAINT child_parent_fk DEFERRABLE INITIALLY DEFERRED");
+  rows_[kChild][6].parent = 999'999;
+  InitialLoad one_load = load(false);
+  run_all(one_load);
+  EXPECT_EQ(one("SELECT string_agg(key || sqlstate, ' ') FROM switchback.quarantine"),
+            "[\"7\"]23503");
+  EXPECT_EQ(one("SELECT count(*) FROM public.child"), "2999");
+}
+
+TEST_F(LoadTest, APartitionedTablesOrphansAreFoundWhenItsForeignKeyIsMadeAgain) {
+  sql_.exec(
+      "DROP TABLE public.child;"
+      "CREATE TABLE public.child (id bigint PRIMARY KEY, parent_id integer, amount numeric,"
+      " CONSTRAINT child_parent_fk FOREIGN KEY (parent_id) REFERENCES public.parent DEFERRABLE "
+      "INITIALLY DEFERRED)"
+      " PARTITION BY HASH (id);"
+      "CREATE TABLE public.child0 PARTITION OF public.child FOR VALUES WITH (MODULUS 2, REMAINDER "
+      "0);"
+      "CREATE TABLE public.child1 PARTITION OF public.child FOR VALUES WITH (MODULUS 2, REMAINDER "
+      "1)");
+  const std::string before = catalog();
+  rows_[kChild][6].parent = 999'999;
+  rows_[kChild][7].parent = 999'999;
+  for (const Orphans policy : {Orphans::kQuarantine, Orphans::kNull}) {
+    mapping_->tables[index(kChild)].orphans = policy;
+    InitialLoad one_load = load();
+    one_load.copy({});
+    EXPECT_EQ(one("SELECT count(*) FROM public.child"), "3000");
+    run_all(one_load);
+    EXPECT_EQ(catalog(), before);
+    const bool null = policy == Orphans::kNull;
+    EXPECT_EQ(one("SELECT count(*) FROM switchback.quarantine WHERE sqlstate = '23503'"),
+              null ? "0" : "2");
+    EXPECT_EQ(one("SELECT count(*) || ' ' || count(parent_id) FROM public.child"),
+              null ? "3000 2998" : "2998 2998");
+    sql_.exec(
+        "BEGIN; SET LOCAL switchback.applying = 'on'; TRUNCATE public.parent, public.child, "
+        "public.queue;"
+        "DELETE FROM switchback.load; DELETE FROM switchback.load_step;"
+        "DELETE FROM switchback.quarantine; COMMIT");
+  }
+}
+
 #ifdef SWITCHBACK_TEST_BUILD
 TEST_F(LoadTest, DiesAnywhereAndResumes) {
   rows_ = many_rows();
