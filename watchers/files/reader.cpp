@@ -1,7 +1,9 @@
 #include "watchers/files/reader.h"
 
 #include <charconv>
+#include <chrono>
 
+#include "state/base/deadline.h"
 #include "state/base/error.h"
 #include "state/model/copy_change.h"
 #include "watchers/files/row_key.h"
@@ -11,6 +13,8 @@ namespace switchback {
 namespace {
 
 constexpr std::size_t kRecordsPerLook = 1024;
+// How long a file may keep changing, or be half written, before the reader gives up for now.
+constexpr std::chrono::seconds kPatience{5};
 
 class FilesReader final : public RowReader {
  public:
@@ -24,7 +28,11 @@ class FilesReader final : public RowReader {
 
   Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
     if (cursor.after.empty()) scan_.run(Look::kStamps, nullptr);
-    return at_one_state([&] { return scan_here(table, cursor, out); });
+    // The application writes all the while: a chunk ends at a file that has changed, and the next
+    // one begins there.
+    const std::size_t before = out.changes().size();
+    return at_one_state(
+        [&] { return scan_here(table, cursor, out) || out.changes().size() != before; });
   }
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
     // A key that the ledger does not know may be in a file that changed since.
@@ -37,17 +45,19 @@ class FilesReader final : public RowReader {
   /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do.
   template <class Read>
   Window at_one_state(Read read) {
-    {
-      const LedgerRead snapshot(*ledger_);
-      if (read()) return window();
+    const Deadline deadline = Deadline::in(kPatience);
+    for (;;) {
+      {
+        const LedgerRead snapshot(*ledger_);
+        if (read()) return window();
+      }
+      const ScanResult seen = scan_.run(Look::kStamps, nullptr);
+      if (!deadline.passed()) continue;
+      throw Error(ErrorKind::kBusy, Retry::kLater,
+                  "a file is not as it was when it was last understood",
+                  {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
+                   .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
     }
-    const ScanResult seen = scan_.run(Look::kStamps, nullptr);
-    const LedgerRead snapshot(*ledger_);
-    if (read()) return window();
-    throw Error(ErrorKind::kBusy, Retry::kLater,
-                "a file is not as it was when it was last understood",
-                {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
-                 .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
   }
   Window window() const {
     const Position now = ledger_->last();
