@@ -54,12 +54,16 @@ void HeldChanges::settle(Transaction& transaction, bool last) {
     }
   }
   do {
-    // A chain resolves in one pass if walked from its free end: so both ways in turn.
-    bool forward = true;
-    while (try_each(transaction, forward)) forward = !forward;
+    try_until_stuck(transaction);
   } while (break_circles(transaction) || close_references(transaction) ||
            (last && null_orphans(transaction)));
   if (held_.empty()) clear();
+}
+
+void HeldChanges::try_until_stuck(Transaction& transaction) {
+  // A chain resolves in one pass if walked from its free end: so both ways in turn.
+  bool forward = true;
+  while (try_each(transaction, forward)) forward = !forward;
 }
 
 bool HeldChanges::try_each(Transaction& transaction, bool forward) {

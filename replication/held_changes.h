@@ -25,7 +25,7 @@ class HeldChanges {
     /// Applies the changes or leaves no trace of them and says why.
     virtual std::optional<RowError> attempt(const Chunk& chunk,
                                             std::span<const std::uint32_t> changes) = 0;
-    /// A state that back() returns to, unless keep() is called first. Not nested.
+    /// A state that back() returns to, unless keep() is called first. Marks nest.
     virtual void mark() = 0;
     virtual void back() = 0;
     virtual void keep() = 0;
@@ -58,16 +58,17 @@ class HeldChanges {
     std::string key;
     RowError error;
   };
+  void try_until_stuck(Transaction& transaction);
   bool try_each(Transaction& transaction, bool forward);
   bool null_orphans(Transaction& transaction);
   bool null_orphan(Transaction& transaction, const Held& held) const;
   bool close_references(Transaction& transaction);
   bool loosen_and_close(Transaction& transaction, std::set<std::uint32_t>& hopeless);
   bool break_circles(Transaction& transaction);
-  std::vector<Held*> stuck_over_values(const std::set<std::uint32_t>& hopeless);
+  std::vector<Held*> stuck_over_values();
   bool exchange_at_once(Transaction& transaction, const std::vector<Held*>& stuck);
-  bool exchange_one_by_one(Transaction& transaction, const std::vector<Held*>& stuck,
-                           std::set<std::uint32_t>& hopeless);
+  bool park(Transaction& transaction, Held& held);
+  bool park_and_try(Transaction& transaction, std::set<std::uint32_t>& hopeless);
   bool add_parking(const Held& held, const UniqueColumns& unique, bool nulls, Chunk& out);
   bool add_key(const Held& held, Chunk& out);
   void add_unparking(const Held& held, const Chunk& parking, const Change& parked,

@@ -1,6 +1,7 @@
 // Held changes whose rows have each other's unique values or keys, or refer to each other: all of
 // them let go first, then each takes its own.
 #include <algorithm>
+#include <map>
 #include <numeric>
 
 #include "replication/held_changes.h"
@@ -59,14 +60,16 @@ bool HeldChanges::add_parking(const Held& held, const UniqueColumns& unique, boo
   const Change& change = chunk_.changes()[held.change];
   const auto row = chunk_.row(change);
   const bool renamed = change.old_key != Change::kNone;
+  const bool leaves = change.op == Op::kDelete;
+  if (!leaves && change.op != Op::kUpsert) return false;
   ++placeholders_;
   if ((renamed && !unique.key_moves) || !add_key(held, out)) return out.drop_row(), false;
   bool parked = renamed;
-  for (std::uint16_t i = table.key_width; i < row.size(); ++i) {
+  for (std::uint16_t i = table.key_width; i < (leaves ? table.columns.size() : row.size()); ++i) {
     const ColumnMap& column = table.columns[i];
     const bool watched =
         std::find(unique.columns.begin(), unique.columns.end(), i) != unique.columns.end() &&
-        row[i].kind != Kind::kUnchanged && !column.generated;
+        (leaves ? !column.old_name.empty() : row[i].kind != Kind::kUnchanged) && !column.generated;
     std::optional<Cell> cell;
     if (watched) {
       cell = nulls && !column.not_null ? Cell::null() : placeholder(column, placeholders_, out);
@@ -92,14 +95,11 @@ void HeldChanges::add_unparking(const Held& held, const Chunk& parking, const Ch
   out.end_rename(held.table, table.key_width);
 }
 
-std::vector<HeldChanges::Held*> HeldChanges::stuck_over_values(
-    const std::set<std::uint32_t>& hopeless) {
+std::vector<HeldChanges::Held*> HeldChanges::stuck_over_values() {
   std::vector<Held*> stuck;
   for (Held& held : held_) {
     const bool upsert = chunk_.changes()[held.change].op == Op::kUpsert;
-    if (upsert && over_a_value(held.error) && !hopeless.contains(held.change)) {
-      stuck.push_back(&held);
-    }
+    if (upsert && over_a_value(held.error)) stuck.push_back(&held);
   }
   return stuck;
 }
@@ -116,53 +116,72 @@ bool HeldChanges::exchange_at_once(Transaction& transaction, const std::vector<H
   return !transaction.attempt(parking, all) && !transaction.attempt(final, all);
 }
 
-/// False if one of them could not let go or did not get what it wanted; it is hopeless from now on.
-bool HeldChanges::exchange_one_by_one(Transaction& transaction, const std::vector<Held*>& stuck,
-                                      std::set<std::uint32_t>& hopeless) {
+/// Makes the row of `held` let go, and `held` the change that then remains to be done. False if it
+/// could not: it holds nothing, or the server wants the row as it is.
+bool HeldChanges::park(Transaction& transaction, Held& held) {
+  const auto& unique = transaction.unique_columns(held.table);
   const std::uint32_t only = 0;
-  const auto before = hopeless.size();
-  std::vector<std::pair<Held*, Chunk>> parked;
-  for (Held* held : stuck) {
-    bool done = false;
-    for (const bool nulls : {true, false}) {
-      Chunk parking;
-      const auto& unique = transaction.unique_columns(held->table);
-      if (done || !add_parking(*held, unique, nulls, parking)) continue;
-      done = !transaction.attempt(parking, std::span(&only, 1));
-      if (done) parked.emplace_back(held, std::move(parking));
+  for (const bool nulls : {true, false}) {
+    Chunk parking;
+    if (!add_parking(held, unique, nulls, parking)) return false;
+    if (transaction.attempt(parking, std::span(&only, 1))) continue;
+    if (chunk_.changes()[held.change].old_key != Change::kNone) {
+      Chunk final;
+      add_unparking(held, parking, parking.changes().front(), final);
+      copy_change(final, final.changes().front(), mapping_.table(held.table).key_width, chunk_);
+      held.change = static_cast<std::uint32_t>(chunk_.changes().size() - 1);
     }
-    if (!done) hopeless.insert(held->change);
+    return true;
   }
-  // Who could not let go keeps its values from the others, so they are not tried in vain.
-  if (hopeless.size() != before) return false;
-  for (auto& [held, parking] : parked) {
-    Chunk final;
-    add_unparking(*held, parking, parking.changes().front(), final);
-    auto error = transaction.attempt(final, std::span(&only, 1));
-    if (!error) continue;
-    held->error = std::move(*error);
-    hopeless.insert(held->change);
+  return false;
+}
+
+/// Everybody lets go who can, then each takes its own or leaves. True if all who let go are done;
+/// else who is not is hopeless from now on, and what was tried has to be taken back.
+bool HeldChanges::park_and_try(Transaction& transaction, std::set<std::uint32_t>& hopeless) {
+  std::map<std::uint32_t, std::uint32_t> parked;  // what remains to be done -> the change as held
+  for (Held& held : held_) {
+    const std::uint32_t as_held = held.change;
+    const bool stuck = over_a_value(held.error) || held.error.sqlstate == kForeignKeyViolation;
+    if (stuck && !hopeless.contains(as_held) && park(transaction, held)) {
+      parked.emplace(held.change, as_held);
+    }
+  }
+  if (parked.empty()) return false;
+  do {
+    try_until_stuck(transaction);
+  } while (close_references(transaction));
+  const auto before = hopeless.size();
+  for (const Held& held : held_) {
+    const auto left = parked.find(held.change);
+    if (left != parked.end()) hopeless.insert(left->second);
   }
   return hopeless.size() == before;
 }
 
-/// True if some of the changes could be applied, and are no longer held.
+/// True if some of the changes could be applied, and are no longer held. A row that refuses to
+/// leave because others refer to it lets go, too: they may wait for one that wants its value.
 bool HeldChanges::break_circles(Transaction& transaction) {
+  const auto over_values = stuck_over_values();
+  if (over_values.empty()) return false;
+  transaction.mark();
+  if (exchange_at_once(transaction, over_values)) {
+    transaction.keep();
+    std::set<std::uint32_t> applied;
+    for (const Held* held : over_values) applied.insert(held->change);
+    std::erase_if(held_, [&](const Held& held) { return applied.contains(held.change); });
+    return true;
+  }
+  transaction.back();
   std::set<std::uint32_t> hopeless;
   for (int round = 0; round < kMostRounds; ++round) {
-    const auto stuck = stuck_over_values(hopeless);
-    if (stuck.empty()) return false;
+    const auto before = hopeless.size();
+    const std::vector<Held> as_held = held_;
     transaction.mark();
-    const bool done = round == 0 ? exchange_at_once(transaction, stuck)
-                                 : exchange_one_by_one(transaction, stuck, hopeless);
-    if (done) {
-      transaction.keep();
-      std::set<std::uint32_t> applied;
-      for (const Held* held : stuck) applied.insert(held->change);
-      std::erase_if(held_, [&](const Held& held) { return applied.contains(held.change); });
-      return true;
-    }
+    if (park_and_try(transaction, hopeless)) return transaction.keep(), true;
     transaction.back();
+    held_ = as_held;
+    if (hopeless.size() == before) return false;
   }
   return false;
 }

@@ -31,6 +31,7 @@ void PostgresSink::send_begin(Pipeline& pipeline) {
   if (deferrable_) pipeline.send("SET CONSTRAINTS ALL DEFERRED");
   begun_ = true;
   savepoint_ = Savepoint::kNone;
+  before_marks_.clear();
 }
 
 void PostgresSink::send_savepoint(Pipeline& pipeline) {
@@ -86,17 +87,20 @@ void PostgresSink::mark() {
     pipeline.finish();
   }
   connection_->exec("SAVEPOINT switchback_mark");
-  before_mark_ = std::exchange(savepoint_, Savepoint::kNone);
+  before_marks_.push_back(std::exchange(savepoint_, Savepoint::kNone));
 }
 
 void PostgresSink::back() {
   connection_->exec("ROLLBACK TO SAVEPOINT switchback_mark; RELEASE SAVEPOINT switchback_mark");
-  savepoint_ = before_mark_;
+  savepoint_ = before_marks_.back();
+  before_marks_.pop_back();
 }
 
 void PostgresSink::keep() {
   connection_->exec("RELEASE SAVEPOINT switchback_mark");
-  savepoint_ = before_mark_ == Savepoint::kClean ? Savepoint::kUsed : before_mark_;
+  const Savepoint before = before_marks_.back();
+  before_marks_.pop_back();
+  savepoint_ = before == Savepoint::kClean ? Savepoint::kUsed : before;
 }
 
 const UniqueColumns& PostgresSink::unique_columns(TableId table) {

@@ -70,7 +70,7 @@ class PostgresSink final : public ChangeSink, private HeldChanges::Transaction {
   bool begun_ = false;
   // kClean: nothing happened since it was set; kUsed: what came after it stays.
   enum class Savepoint { kNone, kClean, kUsed } savepoint_ = Savepoint::kNone;
-  Savepoint before_mark_ = Savepoint::kNone;
+  std::vector<Savepoint> before_marks_;
   std::map<TableId, UniqueColumns> unique_columns_;  // as this session found them
   Position applied_;
   Quarantine quarantine_;

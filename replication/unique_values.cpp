@@ -9,7 +9,8 @@
 namespace switchback {
 namespace {
 
-// A constraint's index depends on the constraint, any other one on its columns.
+// A constraint's index depends on the constraint, any other one on its columns. Where rows elsewhere
+// would follow a placeholder, there must be none.
 constexpr const char* kUniqueColumns = R"(
 SELECT a.attname, a.attidentity = 'a', EXISTS (
   SELECT 1 FROM pg_index i
@@ -19,6 +20,10 @@ SELECT a.attname, a.attidentity = 'a', EXISTS (
                       WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
                         AND d.refclassid = 'pg_class'::regclass AND d.refobjid = i.indrelid
                         AND d.refobjsubid = a.attnum)))
+    AND NOT EXISTS (
+  SELECT 1 FROM pg_constraint f
+   WHERE f.contype = 'f' AND f.confrelid = a.attrelid AND a.attnum = ANY (f.confkey)
+     AND f.confupdtype IN ('c', 'n', 'd'))
   FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped)";
 
 constexpr std::int32_t kTextHeader = 4;  // what a varchar's modifier adds to its length

@@ -80,6 +80,66 @@ TEST_F(Trap04_UniqueSwaps, AThousandRowsChangePlaces) {
   EXPECT_EQ(sql("SELECT count(*) FROM t WHERE v = (id + 1) % 1000"), "1000");
 }
 
+/// A referenced row gets another key, as it comes from a store whose children followed: the old key
+/// goes, a new row takes its value, and who refers to it moves.
+TEST_F(Trap04_UniqueSwaps, AReferencedRowHandsItsValueToItsNewKey) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY, u int UNIQUE, w text NOT NULL UNIQUE);"
+      "CREATE TABLE t (id text PRIMARY KEY, parent text REFERENCES p ON UPDATE CASCADE,"
+      " kept text DEFAULT 'k')");
+  table("t").columns.resize(2);  // nobody maps `kept`
+  upsert("p", {"a", "1", "x"});
+  upsert("p", {"c", "3", "y"});
+  upsert("t", {"b", "a"});
+  upsert("t", {"d", "a"});
+  commit();
+  sql("SET switchback.applying = 'on'; UPDATE t SET kept = id");
+  remove("p", {"a"});
+  upsert("p", {"z", "1", "x"});
+  upsert("p", {"c", "1", "z"});  // and one that wants what is taken
+  upsert("t", {"b", "z"});
+  apply();
+  upsert("t", {"d", "z"});
+  EXPECT_EQ(commit().size(), 1u);
+  EXPECT_EQ(sql("SELECT * FROM p ORDER BY 1"), "c|3|y\nz|1|x");
+  EXPECT_EQ(sql("SELECT * FROM t ORDER BY 1"), "b|z|b\nd|z|d");
+}
+
+TEST_F(Trap04_UniqueSwaps, ARowThatIsStillReferredToKeepsItsValue) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY, u int UNIQUE);"
+      "CREATE TABLE t (id text PRIMARY KEY, parent text REFERENCES p)");
+  upsert("p", {"a", "1"});
+  upsert("t", {"b", "a"});
+  upsert("t", {"d", "a"});
+  commit();
+  remove("p", {"a"});
+  upsert("p", {"z", "1"});
+  upsert("t", {"b", "z"});
+  EXPECT_EQ(commit().size(), 3u);
+  EXPECT_EQ(sql("SELECT * FROM p"), "a|1");
+  EXPECT_EQ(sql("SELECT * FROM t ORDER BY 1"), "b|a\nd|a");
+}
+
+TEST_F(Trap04_UniqueSwaps, NewKeysOfRowsThatReferToEachOther) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY, u int UNIQUE, other text);"
+      "CREATE TABLE q (id text PRIMARY KEY, u int UNIQUE, other text REFERENCES p);"
+      "ALTER TABLE p ADD FOREIGN KEY (other) REFERENCES q;"
+      "CREATE TABLE t (id int PRIMARY KEY, p text REFERENCES p, q text REFERENCES q)");
+  upsert("p", {"a", "1", std::nullopt});
+  upsert("q", {"b", "1", std::nullopt});
+  upsert("t", {"1", "a", "b"});
+  commit();
+  remove("p", {"a"});
+  remove("q", {"b"});
+  upsert("p", {"y", "1", "z"});
+  upsert("q", {"z", "1", "y"});
+  upsert("t", {"1", "y", "z"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT p.*, q.*, t.* FROM p, q, t"), "y|1|z|z|1|y|1|y|z");
+}
+
 class KeyChanges : public Trap04_UniqueSwaps {
  protected:
   void make_table(const std::string& rest) {
