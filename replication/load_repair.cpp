@@ -106,10 +106,17 @@ bool repair_orphans(Connection& connection, const Mapping& mapping, std::string_
         connection.exec("ROLLBACK TO SAVEPOINT switchback_null");
       }
     }
-    return move_rows(
-        connection, mapping, store, map, orphan,
-        fmt::format("its row in {} does not exist (foreign key {})", plain_name(parent), key.name),
-        error.detail().sqlstate);
+    const auto move = [&] {
+      return move_rows(connection, mapping, store, map, orphan,
+                       fmt::format("its row in {} does not exist (foreign key {})",
+                                   plain_name(parent), key.name),
+                       error.detail().sqlstate);
+    };
+    // In a table that refers to itself each row that goes may leave orphans of its own.
+    bool moved = move();
+    const bool found = moved;
+    while (moved && &parent == &map) moved = move();
+    return found;
   }
   return false;
 }

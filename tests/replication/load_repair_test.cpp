@@ -56,5 +56,16 @@ TEST_F(LoadRepair, APartialIndexJudgesOnlyItsOwnRows) {
   EXPECT_EQ(entries(), "[\"4\"]|23505");
 }
 
+// Each orphan that goes makes the next one.
+TEST_F(LoadRepair, AChainOfOrphansGoesToItsEnd) {
+  make(
+      "CREATE TABLE t (id int, p int, PRIMARY KEY (id));"
+      "ALTER TABLE t ADD FOREIGN KEY (p) REFERENCES t");
+  load("t",
+       "INSERT INTO t SELECT i, i - 1 FROM generate_series(1, 9) i; INSERT INTO t VALUES (20)");
+  EXPECT_EQ(sql("SELECT string_agg(id::text, ' ') FROM t"), "20");
+  EXPECT_EQ(sql("SELECT count(*) FROM switchback.quarantine WHERE sqlstate = '23503'"), "9");
+}
+
 }  // namespace
 }  // namespace switchback
