@@ -13,6 +13,8 @@ namespace {
 using Clock = Deadline::Clock;
 
 constexpr std::chrono::seconds kPruneEvery{5};
+// How long a batch may take to be gathered.
+constexpr std::chrono::seconds kGathering{1};
 
 class FilesSource final : public ChangeSource {
  public:
@@ -90,14 +92,27 @@ Pull FilesSource::hand_out(Chunk& out) {
   return Pull::kChunk;
 }
 
-// Rows of what the log says beyond our position. False: a file has changed since.
+// Rows of what the log says beyond our position. The application writes all the while: files that
+// have changed since are looked at again and read then, until all were read. What such a row has
+// that is newer than the position is in the log behind it, and will be told again. False: a file
+// keeps changing, or cannot be read.
 bool FilesSource::gather() {
   batch_.clear();
-  const LedgerRead snapshot(*ledger_);
+  const Deadline deadline = Deadline::in(kGathering);
   const Position end = ledger_->last();
-  if (!rows_->read(ledger_->dirty(position_.value, end.value), batch_)) return false;
+  auto left = ledger_->dirty(position_.value, end.value);
+  for (;;) {
+    {
+      const LedgerRead snapshot(*ledger_);
+      left = rows_->read_some(left, batch_);
+    }
+    if (left.empty()) break;
+    if (deadline.passed()) return false;
+    report(scan_->run(Look::kStamps, nullptr).unreadable);
+  }
   rows_->release();
   position_ = end;
+  oldest_ = Clock::now();
   in_batch_ = true;
   owes_boundary_ = false;
   return true;

@@ -77,7 +77,7 @@ std::string StoredRows::rivalry(TableId table, std::string_view key) const {
   return "more than one record has this key: " + where;
 }
 
-bool StoredRows::read(const std::vector<DirtyKey>& keys, RankedBatch& out) {
+std::vector<DirtyKey> StoredRows::read_some(const std::vector<DirtyKey>& keys, RankedBatch& out) {
   using Key = std::pair<TableId, std::string>;
   std::map<std::int64_t, std::map<std::uint64_t, std::set<Key>>> wanted;
   for (const DirtyKey& dirty : keys) {
@@ -94,8 +94,14 @@ bool StoredRows::read(const std::vector<DirtyKey>& keys, RankedBatch& out) {
       out.add_delete(dirty.table, dirty.key);
     }
   }
+  std::vector<DirtyKey> left;
   for (const auto& [file, records] : wanted) {
-    if (!load(file)) return false;
+    if (!load(file)) {
+      for (const auto& [record, rows] : records) {
+        for (const auto& [table, key] : rows) left.push_back({table, key});
+      }
+      continue;
+    }
     for (const auto& [record, rows] : records) {
       rows_of(record, [&, &rows = rows](const Chunk& chunk, const Change& change) {
         const std::uint16_t width = mapping_->table(change.table).key_width;
@@ -103,7 +109,7 @@ bool StoredRows::read(const std::vector<DirtyKey>& keys, RankedBatch& out) {
       });
     }
   }
-  return true;
+  return left;
 }
 
 bool StoredRows::fills(std::int64_t id, TableId table) {

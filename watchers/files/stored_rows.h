@@ -24,7 +24,11 @@ class StoredRows {
 
   /// The current row of each key, or its delete. False: a file is not as the ledger knows it, and
   /// `out` is of no use. Inside a LedgerRead.
-  bool read(const std::vector<DirtyKey>& keys, RankedBatch& out);
+  bool read(const std::vector<DirtyKey>& keys, RankedBatch& out) {
+    return read_some(keys, out).empty();
+  }
+  /// The same as far as files are as the ledger knows them; the keys of the others.
+  std::vector<DirtyKey> read_some(const std::vector<DirtyKey>& keys, RankedBatch& out);
 
   /// Appends the rows of `table` that the record owns. False as above; then `rows` is as it was.
   /// Inside a LedgerRead.
