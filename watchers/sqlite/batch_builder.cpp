@@ -21,6 +21,16 @@ std::vector<TableId> tables_of(const Mapping& mapping, const std::string& store)
   return ids;
 }
 
+/// Whether two keys that SQLite tells apart are two keys to PostgreSQL as well.
+bool plain_key(const TableMap& map) {
+  return std::all_of(map.columns.begin(), map.columns.begin() + map.key_width,
+                     [](const ColumnMap& column) {
+                       return column.type == PgType::kInt2 || column.type == PgType::kInt4 ||
+                              column.type == PgType::kInt8 || column.type == PgType::kText ||
+                              column.type == PgType::kVarchar || column.type == PgType::kBytea;
+                     });
+}
+
 }  // namespace
 
 // One read transaction. Its end gives up a read only, so it cannot fail in a way that matters.
@@ -62,12 +72,14 @@ BatchBuilder::BatchBuilder(SQLite::Database& database, const Mapping& mapping,
   for (const TableId id : parents_first_) {
     rows_[index(id)] = std::make_unique<DirtyRows>(database, mapping, mapping.table(id));
   }
+  cascades_.resize(mapping.tables.size());
+  for (const TableId id : parents_first_) cascades_[index(id)] = reached_by_cascade(id);
 }
 
 void BatchBuilder::start(const Position& applied) {
   keys_.clear();
   chunk_.clear();
-  under_way_ = false;
+  under_way_ = orphans_ = false;
   const Snapshot snapshot(*this);
   history_ = log_.history();
   if (applied == Position{}) {
@@ -133,7 +145,7 @@ BatchBuilder::Round BatchBuilder::read_round(ChunkSpool& spool, const LogMark& a
   chunk_.boundary = to_position(history_, mark_);
   spool.push(chunk_);
   if (!keys_.empty(Lane::kCascaded)) keys_.clear();
-  under_way_ = false;
+  under_way_ = orphans_ = false;
   return Round::kComplete;
 }
 
@@ -178,13 +190,15 @@ void BatchBuilder::classify_one(TableId table, std::string_view encoded) {
   }
   keys_.remove(Lane::kPresent, table, encoded);
   keys_.add(Lane::kGone, table, encoded);
-  if (rows.has_actions() && !mutated("cascade-left-to-server")) join_children(table, decoded_);
+  if (!rows.has_actions() || mutated("cascade-left-to-server")) return;
+  if (join_children(table, decoded_)) orphans_ = true;
 }
 
 // PostgreSQL will delete or change these rows by itself when it deletes the parent; the row as
 // SQLite has it must follow. A row that is deleted along with its parent takes its own children
-// with it, and so on.
-void BatchBuilder::join_children(TableId table, std::span<const StoredValue> key) {
+// with it, and so on. False if there are none.
+bool BatchBuilder::join_children(TableId table, std::span<const StoredValue> key) {
+  bool found = false;
   std::vector<std::pair<TableId, std::string>> parents(1);
   parents[0].first = table;
   encode_key(key, parents[0].second);
@@ -196,6 +210,7 @@ void BatchBuilder::join_children(TableId table, std::span<const StoredValue> key
     rows_[index(parent)]->visit_children(
         parent_key, [&](TableId child, std::span<const StoredValue> child_key, bool deleted) {
           encode_key(child_key, encoded_);
+          found = true;
           keys_.add(Lane::kUnread, child, encoded_);
           const bool goes_on = deleted && rows_[index(child)]->has_actions();
           if (goes_on && keys_.add(Lane::kCascaded, child, encoded_)) {
@@ -203,16 +218,31 @@ void BatchBuilder::join_children(TableId table, std::span<const StoredValue> key
           }
         });
   }
+  return found;
+}
+
+std::vector<TableId> BatchBuilder::reached_by_cascade(TableId table) const {
+  std::vector<TableId> reached = rows_[index(table)]->cascading();
+  for (std::size_t i = 0; i < reached.size(); ++i) {
+    for (const TableId next : rows_[index(reached[i])]->cascading()) {
+      if (std::find(reached.begin(), reached.end(), next) == reached.end()) reached.push_back(next);
+    }
+  }
+  return reached;
 }
 
 // A parent that PostgreSQL would refuse to delete, because children which this batch moves
 // elsewhere still refer to it there, is deleted last; unless its table also gets rows, which may
-// need the unique values that the deleted one holds.
+// need the unique values that the deleted one holds. One that would take such children with it, and
+// all that hangs on them, must come last; unless there are orphans, which have to follow the
+// delete, or a row of the table may be the deleted one to PostgreSQL.
 bool BatchBuilder::must_wait(TableId table) const {
-  if (keys_.count(Lane::kPresent, table) != 0) return false;
-  const std::vector<TableId>& children = rows_[index(table)]->refusing();
-  return std::any_of(children.begin(), children.end(),
-                     [&](TableId child) { return keys_.count(Lane::kPresent, child) != 0; });
+  const auto present = [&](TableId child) { return keys_.count(Lane::kPresent, child) != 0; };
+  const std::vector<TableId>& reached = cascades_[index(table)];
+  const bool takes_along = !orphans_ && std::any_of(reached.begin(), reached.end(), present);
+  if (takes_along && (!present(table) || plain_key(mapping_.table(table)))) return true;
+  const std::vector<TableId>& refusing = rows_[index(table)]->refusing();
+  return !present(table) && std::any_of(refusing.begin(), refusing.end(), present);
 }
 
 BatchBuilder::Advance BatchBuilder::write_deletes(ChunkSpool& spool, bool last) {

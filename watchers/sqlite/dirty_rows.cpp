@@ -68,6 +68,7 @@ void DirtyRows::add_children(SQLite::Database& database, const TableMap& child,
     if (child.id != map_.id) refusing_.push_back(child.id);
     return;
   }
+  if (key.on_delete == 'c') cascading_.push_back(child.id);
   std::string sql = "SELECT ";
   for (std::uint16_t i = 0; i < child.key_width; ++i) {
     sql += (i == 0 ? "" : ", ") + quote_identifier(child.columns[i].old_name);

@@ -35,6 +35,8 @@ class DirtyRows {
   bool has_actions() const { return !children_.empty(); }
   /// Tables whose rows would make PostgreSQL refuse the delete.
   const std::vector<TableId>& refusing() const { return refusing_; }
+  /// Tables whose rows PostgreSQL would delete along with their parent.
+  const std::vector<TableId>& cascading() const { return cascading_; }
 
   const TableMap& map() const { return map_; }
 
@@ -54,7 +56,7 @@ class DirtyRows {
   Prepared exists_;
   Prepared null_keyed_;
   std::vector<Children> children_;
-  std::vector<TableId> refusing_;
+  std::vector<TableId> refusing_, cascading_;
   std::vector<StoredValue> child_key_;
 };
 
