@@ -25,7 +25,9 @@ std::vector<DroppedKey> read_dropped(Connection& connection, const std::string& 
   const Result found = connection.exec(
       "SELECT (parse_ident(table_name))[1], (parse_ident(table_name))[2], name, "
       "split_part(split_part(substr(definition, 1 + length(format("
-      "'ALTER TABLE ONLY %s ADD CONSTRAINT %I ', table_name, name))), '; ALTER TABLE ', 1), "
+      "'ALTER TABLE %s%s ADD CONSTRAINT %I ', "
+      "CASE WHEN starts_with(definition, 'ALTER TABLE ONLY ') THEN 'ONLY ' ELSE '' END, "
+      "table_name, name))), '; ALTER TABLE ', 1), "
       "'; COMMENT ON ', 1) "
       "FROM switchback.dropped_object WHERE bridge = $1 AND NOT left_out AND sort IN ('p', 'f') "
       "ORDER BY table_name, position",
