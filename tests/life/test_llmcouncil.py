@@ -50,7 +50,7 @@ class Council(WholeLife, unittest.TestCase):
         table = os.path.basename(os.path.dirname(found[0]))
         with life.postgres() as postgres, postgres.cursor() as cursor:
             counts = "SELECT (SELECT count(*) FROM conversations), (SELECT count(*) FROM messages)"
-            wait_until(lambda: "unreadable" in str(life.status()), f"the half-written file of {table} is told of")
+            wait_until(lambda: (life.status() or {}).get("unread"), f"the half-written file of {table} is told of")
             cursor.execute(counts)
             self.assertGreater(min(cursor.fetchone()), 100)
         life.start_application()
