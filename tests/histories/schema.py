@@ -5,10 +5,6 @@ other must refuse; what is not wanted equal is left to values that do not fit.
 """
 import values
 
-# Off: the load writes partitioned tables by upsert, and an orphan among the rows then ends it at COMMIT if the foreign key
-# is deferred. Fixed scripts load partitioned children without orphans.
-PARTITIONED_CHILDREN = False
-
 
 class Column:
     """`default` is a literal both sides understand; `only_old`: PostgreSQL has no such column. `conflict` is what SQLite
@@ -181,7 +177,7 @@ def _table(rng, name, schema):
     if rng.random() < 0.15:
         rng.shuffle(table.columns)
     splittable = not table.uniques and not table.new_extra and table.form != "autoincrement"
-    if splittable and (PARTITIONED_CHILDREN or not table.links) and rng.random() < 0.3:
+    if splittable and rng.random() < 0.3:
         table.leaves = [name + "_p0", name + "_p1"]
     return table
 
