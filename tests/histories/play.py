@@ -57,6 +57,7 @@ class Player(Bridge):
         connection = self.connection(number)
         if not self.shadow.current:
             self.shadow.copy()
+        self.shadow.follow(number, connection)
         for line in lines:
             refused = None
             try:

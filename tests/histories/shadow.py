@@ -54,6 +54,12 @@ class Shadow:
             self.connections[number] = made
         return self.connections[number]
 
+    def follow(self, number, application):
+        """The counterpart is set as the application's own connection is now: a copy's connections are new ones."""
+        for name in ("foreign_keys", "recursive_triggers"):
+            now, = application.execute(f"PRAGMA {name}").fetchone()
+            self.connection(number).execute(f"PRAGMA {name} = {now}")
+
     def run(self, number, line):
         """Why the statement fails; None if it does not."""
         try:
