@@ -9,8 +9,8 @@
 namespace switchback {
 namespace {
 
-// A constraint's index depends on the constraint, any other one on its columns. Where rows elsewhere
-// would follow a placeholder, there must be none.
+// A constraint's index depends on the constraint, any other one on its columns. Where rows
+// elsewhere would follow a placeholder, there must be none.
 constexpr const char* kUniqueColumns = R"(
 SELECT a.attname, a.attidentity = 'a', EXISTS (
   SELECT 1 FROM pg_index i

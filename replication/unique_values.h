@@ -14,8 +14,8 @@ namespace switchback {
 
 struct UniqueColumns {
   /// Outside of the key, as indexes into TableMap::columns: those that a unique index or an
-  /// exclusion constraint reads in any way, as a column, in an expression, in its condition; without those that other rows
-  /// follow by ON UPDATE.
+  /// exclusion constraint reads in any way, as a column, in an expression, in its condition;
+  /// without those that other rows follow by ON UPDATE.
   std::vector<std::uint16_t> columns;
   bool key_moves = true;  // false: GENERATED ALWAYS AS IDENTITY, which takes no UPDATE
 };

@@ -59,6 +59,7 @@ std::vector<RecordEntry> FilesLedger::records(std::int64_t file) const {
   if (!row.next()) return entries;
   const std::string packed = row.blob(0);
   entries.resize(packed.size() / sizeof(RecordEntry));
+  if (entries.empty()) return entries;
   std::memcpy(entries.data(), packed.data(), entries.size() * sizeof(RecordEntry));
   return entries;
 }
