@@ -19,7 +19,7 @@ namespace {
 
 // One commit per stretch. With one stretch being sent, one waiting and one being read, two tables
 // at a time stay well below the limit on memory.
-constexpr std::size_t kStretchBytes = 4 << 20;
+constexpr std::size_t kStretchBytes = 2 << 20;
 
 std::string column_list(const TableMap& map, const std::vector<std::uint16_t>& columns,
                         std::string_view pattern) {
