@@ -1,5 +1,6 @@
 """The same application on a database that the bridge has never seen. Capture must change nothing for it: each statement
 fails or succeeds on both, and both hold the same rows, in the same types."""
+import glob
 import os
 import sqlite3
 
@@ -19,14 +20,14 @@ class Shadow:
         return os.path.join(self.folder, name)
 
     def copy(self):
-        """The store as it is now, without the bridge's objects."""
+        """The store as it is now, without the bridge's objects, and what the application attaches beside it."""
         self.close()
-        for ending in ("", "-wal", "-shm", "-journal"):
-            if os.path.exists(self.path("shadow.db" + ending)):
-                os.remove(self.path("shadow.db" + ending))
-        source, target = sqlite3.connect(self.path("store.db"), timeout=30), sqlite3.connect(self.path("shadow.db"))
-        source.backup(target)
-        source.close()
+        for path in glob.glob(self.path("shadow*.db*")):
+            os.remove(path)
+        for path in glob.glob(self.path("other*.db")) + [self.path("beside.db")]:
+            if os.path.exists(path):
+                self.copy_database(path, self.path("shadow_" + os.path.basename(path))).close()
+        target = self.copy_database(self.path("store.db"), self.path("shadow.db"))
         for kind in ("trigger", "table"):
             for name, in target.execute("SELECT name FROM sqlite_schema WHERE type = ? AND name LIKE '\\_switchback\\_%' "
                                         "ESCAPE '\\'", (kind,)).fetchall():
@@ -34,6 +35,14 @@ class Shadow:
         target.commit()
         target.close()
         self.current = True
+
+    @staticmethod
+    def copy_database(path, to):
+        """A connection to the copy."""
+        source, target = sqlite3.connect(path, timeout=30), sqlite3.connect(to)
+        source.backup(target)
+        source.close()
+        return target
 
     def close(self):
         """All connections."""

@@ -1,4 +1,4 @@
-"""Random histories: `SWITCHBACK_HISTORIES` of them (100), from SWITCHBACK_SEED or the time. Prints every seed that fails
+"""Random histories: `SWITCHBACK_HISTORIES` of them (100), from the seed that seeds.py chooses. Prints every seed that fails
 with the shortest script that still fails, and tests/histories/found keeps those that were mended.
 
 One history by hand: SWITCHBACK=build/dev/bridge/switchback SWITCHBACK_SEED=… SWITCHBACK_HISTORIES=1 python3 test_histories.py
@@ -13,6 +13,7 @@ import history  # noqa: E402
 import shrink  # noqa: E402
 from bridge import PROGRAM, history_cluster  # noqa: E402
 from play import play  # noqa: E402
+from seeds import first_seed  # noqa: E402
 
 
 @unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
@@ -21,7 +22,7 @@ class Histories(unittest.TestCase):
 
     def test_histories(self):
         count = int(os.environ.get("SWITCHBACK_HISTORIES", "100"))
-        first = int(os.environ.get("SWITCHBACK_SEED") or time.time_ns() // 1000 % 10**12)
+        first = first_seed()
         print(f"{count} histories from seed {first}", flush=True)
         failures, since = [], time.monotonic()
         with history_cluster() as cluster:
