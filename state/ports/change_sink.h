@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "state/model/chunk.h"
@@ -19,6 +20,8 @@ struct Reject {
   std::string key;       // the key cells as a JSON array of strings: ["42","x"]
   std::string reason;    // in words, with the constraint or type it failed on
   std::string sqlstate;  // empty if the target is not PostgreSQL
+  // A person said to leave the difference as it is: written down, but it blocks no flip.
+  bool accepted = false;
 };
 
 class ChangeSink {
@@ -51,11 +54,15 @@ class ChangeSink {
   /// The last position that would survive a power loss now: the only one to acknowledge.
   virtual Position durable() = 0;
 
-  /// Open quarantine entries at this side.
+  /// Open quarantine entries at this side; accepted ones are not open.
   virtual std::uint64_t quarantined() = 0;
 };
 
 /// The key (the first key_width cells) in the form that Reject::key has.
 std::string key_text(const Chunk& chunk, std::span<const Cell> key);
+
+/// The way back: appends a delete of that key to `out`. False if the text is no whole key: that of
+/// a whole table, or one that was too long to be kept.
+bool add_key_of(const TableMap& table, std::string_view key, Chunk& out);
 
 }  // namespace switchback

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "state/model/table_map.h"
 #include "state/ports/change_sink.h"
 #include "state/ports/change_source.h"
 #include "state/ports/row_reader.h"
@@ -22,6 +24,17 @@ struct Finding {
   Level level = Level::kOk;
   std::string what;
   std::string fix;  // a command, or the SQL to run; empty if nothing is to be done
+};
+
+/// A key whose change a side could not take, as that side's book has it.
+struct QuarantineEntry {
+  std::optional<TableId> table;  // empty: `name` is no table's
+  std::string name;              // schema.table in PostgreSQL, or what else the entry is about
+  std::string key;               // as Reject::key
+  std::string reason;
+  std::string sqlstate;
+  std::string since;  // UTC, ISO 8601
+  bool accepted = false;
 };
 
 class Endpoint {
@@ -41,7 +54,10 @@ class Endpoint {
   /// others see to this side's backups.
   virtual void backup(const std::filesystem::path& /*name*/) {}
 
-  /// Open quarantine entries at this side; 0 while nothing is installed.
+  /// The book of what this side could not take, accepted entries too, by table and key; empty while
+  /// nothing is installed.
+  virtual std::vector<QuarantineEntry> quarantine() { return {}; }
+  /// How many of them are open.
   virtual std::uint64_t quarantined() { return 0; }
 
   /// The statements that install() would run now, in order; empty if all is in place.

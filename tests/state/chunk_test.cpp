@@ -76,5 +76,47 @@ TEST(KeyText, IsAJsonArrayOfStrings) {
   EXPECT_EQ(key_text(chunk, chunk.row(chunk.changes()[0])), R"(["-5","a\"b\\c\u000a"])");
 }
 
+TableMap keyed_by(const std::vector<PgType>& types) {
+  TableMap table;
+  table.id = kUsers;
+  table.key_width = static_cast<std::uint16_t>(types.size());
+  for (const PgType type : types) table.columns.emplace_back().type = type;
+  return table;
+}
+
+TEST(KeyText, IsReadBackAsItWasWritten) {
+  const TableMap table =
+      keyed_by({PgType::kInt8, PgType::kText, PgType::kBytea, PgType::kFloat8, PgType::kNumeric});
+  Chunk chunk;
+  chunk.add(Cell::integer(-5));
+  chunk.add(chunk.add_text(Kind::kText, "a\"b\\c\n\xC3\xA4"));
+  chunk.add(chunk.add_text(Kind::kBytes, std::string_view("\0\xFF", 2)));
+  chunk.add(Cell::real(0.1));
+  chunk.add(chunk.add_text(Kind::kDecimal, "1.50"));
+  chunk.end_delete(kUsers);
+  const std::string text = key_text(chunk, chunk.row(chunk.changes()[0]));
+  Chunk back;
+  ASSERT_TRUE(add_key_of(table, text, back));
+  ASSERT_EQ(back.changes().size(), 1u);
+  EXPECT_EQ(back.changes()[0].op, Op::kDelete);
+  const auto cells = back.row(back.changes()[0]);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    EXPECT_EQ(cells[i].kind, chunk.row(chunk.changes()[0])[i].kind) << i;
+  }
+  EXPECT_EQ(key_text(back, cells), text);
+}
+
+TEST(KeyText, WhatIsNoWholeKeyIsNotTakenForOne) {
+  const TableMap table = keyed_by({PgType::kInt8});
+  Chunk out;
+  EXPECT_FALSE(add_key_of(table, "[]", out));
+  EXPECT_FALSE(add_key_of(table, R"(["1","2"])", out));
+  EXPECT_FALSE(add_key_of(table, R"(["long...#0123456789abcdef)", out));
+  EXPECT_TRUE(out.empty());
+  // What SQLite keeps in an integer column may be a text.
+  ASSERT_TRUE(add_key_of(table, R"(["seven"])", out));
+  EXPECT_EQ(out.row(out.changes()[0])[0].kind, Kind::kText);
+}
+
 }  // namespace
 }  // namespace switchback
