@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "bridge/wanted_rows.h"
+#include "bridge/reapply.h"
 #include "state/base/log.h"
 
 namespace switchback {
@@ -19,6 +19,8 @@ constexpr milliseconds kLookWhenIdle{500};
 constexpr milliseconds kLookWhileUnsynced{2};
 constexpr milliseconds kLagEvery{100};
 constexpr milliseconds kRateOver{2'000};
+
+constexpr const char* kFlipUnderWay = "a flip is under way, or the load builds constraints";
 
 }  // namespace
 
@@ -47,6 +49,7 @@ Pump::Pump(std::string name, MakeParts make_parts, PumpOptions options)
 Pump::~Pump() {
   thread_.request_stop();
   wake_source();
+  refuse_jobs("the pump was stopped");
 }
 
 void Pump::start() {
@@ -76,6 +79,7 @@ bool Pump::park(Deadline deadline) {
   std::unique_lock lock(mutex_);
   park_wanted_ = true;
   lock.unlock();
+  refuse_jobs(kFlipUnderWay);
   wake_source();
   lock.lock();
   const bool parked = changed_.wait_until(lock, deadline.at(),
@@ -91,8 +95,44 @@ void Pump::resume() {
 }
 
 void Pump::hold_housekeeping(bool held) {
-  const std::lock_guard lock(mutex_);
-  housekeeping_held_ = held;
+  {
+    std::unique_lock lock(mutex_);
+    housekeeping_held_ = held;
+    if (held) changed_.wait(lock, [&] { return !job_runs_; });
+  }
+  if (held) refuse_jobs(kFlipUnderWay);
+}
+
+std::future<void> Pump::submit(Job job) {
+  Submitted submitted{std::move(job), {}};
+  std::future<void> done = submitted.done.get_future();
+  std::string refused;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool ended = thread_.get_stop_token().stop_requested();
+    jobs_.push_back(std::move(submitted));
+    if (housekeeping_held_ || park_wanted_) refused = kFlipUnderWay;
+    if (progress_.state == PumpState::kStopped || ended) refused = "the pump has stopped";
+  }
+  if (refused.empty()) {
+    wake_source();
+  } else {
+    refuse_jobs(refused);
+  }
+  return done;
+}
+
+void Pump::refuse_jobs(const std::string& why) {
+  std::deque<Submitted> refused;
+  {
+    const std::lock_guard lock(mutex_);
+    refused.swap(jobs_);
+  }
+  for (Submitted& job : refused) {
+    job.done.set_exception(
+        std::make_exception_ptr(Error(ErrorKind::kBusy, Retry::kLater, why,
+                                      {.next = "look at `switchback status`, then again"})));
+  }
 }
 
 void Pump::restart() {
@@ -148,6 +188,11 @@ bool Pump::wait_after(const Error& error, std::stop_token stop) {
   progress_.retry_in = pause;
   progress_.state = again ? PumpState::kRetrying : PumpState::kStopped;
   changed_.notify_all();
+  if (!again) {
+    lock.unlock();
+    refuse_jobs(error.what());
+    lock.lock();
+  }
   const auto wanted = [&] { return restart_wanted_; };
   if (again) {
     changed_.wait_for(lock, stop, pause, wanted);
@@ -190,7 +235,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
     while (!stop.stop_requested()) {
       stand_parked(parts, stop);
       // Whoever parked the pump and then ends it has changed the target meanwhile: not a row more.
-      if (stop.stop_requested()) break;
+      if (stop.stop_requested() || !run_jobs(parts)) break;
       const Pull pull = parts.source->pull(chunk, next_look(), stop);
       if (pull == Pull::kChunk) take(chunk, parts, rejects);
       publish_durable(parts);
@@ -232,7 +277,7 @@ void Pump::supply_wanted(const Position& boundary, Parts& parts, std::vector<Rej
   const Chunk wanted = parts.sink->wanted_rows();
   if (wanted.empty()) return;
   // A connection for each such batch: they are rare, and a reader kept for them would idle.
-  supply_wanted_rows(wanted, boundary, *parts.make_reader(), *parts.sink, rejects);
+  apply_current_rows(wanted, boundary, *parts.make_reader(), *parts.sink, rejects);
 }
 
 void Pump::publish_durable(Parts& parts) {
@@ -281,6 +326,37 @@ void Pump::stand_parked(Parts& parts, std::stop_token stop) {
   changed_.wait(lock, stop, [&] { return !park_wanted_; });
   progress_.state = PumpState::kFlowing;
   changed_.notify_all();
+}
+
+// False: one has failed, and the sink with it.
+bool Pump::run_jobs(Parts& parts) {
+  if (mid_batch_) return true;
+  for (;;) {
+    std::unique_lock lock(mutex_);
+    if (jobs_.empty()) return true;
+    Submitted next = std::move(jobs_.front());
+    jobs_.pop_front();
+    const Position applied = progress_.applied;
+    job_runs_ = true;
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      next.job(parts, applied);
+    } catch (...) {
+      failure = std::current_exception();
+      parts.sink->rollback();
+    }
+    lock.lock();
+    job_runs_ = false;
+    progress_.quarantined = parts.sink->quarantined();
+    changed_.notify_all();
+    lock.unlock();
+    if (failure) {
+      next.done.set_exception(failure);
+      return false;
+    }
+    next.done.set_value();
+  }
 }
 
 void Pump::housekeep(Parts& parts) {

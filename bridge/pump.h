@@ -8,7 +8,9 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -73,6 +75,8 @@ class Pump {
   };
   /// Called on the pump's thread at start and after each failure; may throw Error.
   using MakeParts = std::function<Parts()>;
+  /// Somebody else's work with the pump's parts, at the position that the sink holds.
+  using Job = std::function<void(Parts&, const Position& applied)>;
 
   Pump(std::string name, MakeParts make_parts, PumpOptions options = {});
   /// Stops: what is not committed is rolled back and comes again next time.
@@ -91,8 +95,14 @@ class Pump {
   /// keeps it there until resume(). False at the deadline; then it flows on.
   bool park(Deadline deadline);
   void resume();
-  /// While held, the source does no housekeeping that could disturb the application.
+  /// While held, the source does no housekeeping that could disturb the application, and no job is
+  /// begun: those that wait are refused, and one under way ends first.
   void hold_housekeeping(bool held);
+  /// Runs `job` on the pump's thread between two batches, when no transaction is open on either
+  /// side, once and as soon as there is such a moment. The future has what it throws, after which
+  /// the pump has rolled back and connects anew; or Error(kBusy) if it is never begun: the pump is
+  /// parked, held, stopped or ends.
+  std::future<void> submit(Job job);
   /// Tries again at once after an error, also after one that stopped the pump.
   void restart();
   PumpProgress progress() const;
@@ -105,8 +115,10 @@ class Pump {
   void publish_durable(Parts& parts);
   void publish_lag(Parts& parts);
   void stand_parked(Parts& parts, std::stop_token stop);
+  bool run_jobs(Parts& parts);
   void housekeep(Parts& parts);
   bool wait_after(const Error& error, std::stop_token stop);
+  void refuse_jobs(const std::string& why);
   void set_state(PumpState state);
   void wake_source();
   Deadline next_look() const;
@@ -122,6 +134,12 @@ class Pump {
   bool housekeeping_held_ = false;  // guarded by mutex_
   bool restart_wanted_ = false;     // guarded by mutex_
   ChangeSource* awake_ = nullptr;   // guarded by mutex_: whom wake_source() may call
+  struct Submitted {
+    Job job;
+    std::promise<void> done;
+  };
+  std::deque<Submitted> jobs_;  // guarded by mutex_
+  bool job_runs_ = false;       // guarded by mutex_
 
   // The pump's thread only.
   bool mid_batch_ = false;

@@ -22,6 +22,7 @@ using std::chrono::seconds;
 
 constexpr seconds kDrainAfterCrash{60};
 constexpr seconds kLookWithin{10};
+constexpr seconds kJobWithin{60};
 constexpr milliseconds kRetryFirst{200};
 constexpr milliseconds kRetryMost{10'000};
 
@@ -74,6 +75,33 @@ std::shared_ptr<Pump> Supervisor::pump() const {
   return pump_;
 }
 
+std::shared_ptr<const Site> Supervisor::site() const {
+  const std::lock_guard lock(mutex_);
+  return site_;
+}
+
+void Supervisor::with_pump(Pump::Job job) {
+  std::future<void> done;
+  {
+    const std::lock_guard lock(mutex_);
+    const bool settled = picture_.phase == Phase::kForward || picture_.phase == Phase::kReverse;
+    if (!pump_ || !settled) {
+      throw Error(ErrorKind::kRefused, Retry::kLater,
+                  fmt::format("the bridge is in phase {}; rows can be applied again in forward and "
+                              "reverse only",
+                              to_string(picture_.phase)),
+                  {.next = "wait until `switchback status` shows forward or reverse"});
+    }
+    // The pump is not kept: whoever replaces it must not wait for us.
+    done = pump_->submit(std::move(job));
+  }
+  if (done.wait_for(kJobWithin) == std::future_status::timeout) {
+    throw Error(ErrorKind::kBusy, Retry::kLater, "the pump did not come to it in time",
+                {.next = "look at `switchback status`, then again"});
+  }
+  done.get();
+}
+
 void Supervisor::set_phase(Phase phase) {
   {
     const std::lock_guard lock(mutex_);
@@ -121,7 +149,11 @@ void Supervisor::start(std::stop_token stop) {
 }
 
 void Supervisor::bring_up(std::stop_token stop) {
-  site_.emplace(open_site(config_, SchemaUse::kApply));
+  auto opened = std::make_shared<const Site>(open_site(config_, SchemaUse::kApply));
+  {
+    const std::lock_guard lock(mutex_);
+    site_ = std::move(opened);
+  }
   for (const auto& warning : site_->warnings) log_warning(warning);
   install();
   recover_flip();
@@ -260,18 +292,18 @@ bool Supervisor::drain_decided(const FlipDecision& decision, Deadline deadline) 
 // While PostgreSQL is primary, nobody adds to the old store's log: the entry up to which PostgreSQL
 // followed it must still be there. In a copy from before the cutover it is not, and what was
 // written between the two would be missing for ever.
-void Supervisor::require_same_log() {
-  const Position followed = site_->postgres->make_sink()->applied();
-  if (!(followed == Position{})) site_->old_side->make_source()->start(followed);
+void Supervisor::require_same_log(const Site& site) {
+  const Position followed = site.postgres->make_sink()->applied();
+  if (!(followed == Position{})) site.old_side->make_source()->start(followed);
 }
 
 void Supervisor::start_pump(Side to) {
   auto made = std::make_shared<Pump>(
       fmt::format("pump to {}", to_string(to)),
-      [this, to] {
-        if (to == Side::kOld) require_same_log();
-        return Pump::Parts{site_->of(other(to)).make_source(), site_->of(to).make_sink(),
-                           [this, to] { return site_->of(other(to)).make_reader(); }};
+      [to, site = site_] {
+        if (to == Side::kOld) require_same_log(*site);
+        return Pump::Parts{site->of(other(to)).make_source(), site->of(to).make_sink(),
+                           [to, site] { return site->of(other(to)).make_reader(); }};
       },
       PumpOptions{.seed = std::random_device{}()});
   {

@@ -60,7 +60,14 @@ class Supervisor {
   /// Flips, or says why not. Only one at a time: a second caller gets Error(kBusy).
   FlipReport flip(const FlipRequest& request, const std::string& by);
 
+  /// Runs `job` with the pump's parts, between two of its batches; see Pump::submit(). Throws what
+  /// the job throws; Error(kRefused) outside of the phases forward and reverse; Error(kBusy) if
+  /// there was no such moment in time, and then the job may still run later.
+  void with_pump(Pump::Job job);
+
   Picture picture() const;
+  /// As opened by the last bring-up; empty before the first.
+  std::shared_ptr<const Site> site() const;
   const Config& config() const { return config_; }
   const StateDir& state_dir() const { return state_; }
 
@@ -72,7 +79,7 @@ class Supervisor {
   void require_same_tables();
   void recover_flip();
   bool drain_decided(const FlipDecision& decision, Deadline deadline);
-  void require_same_log();
+  static void require_same_log(const Site& site);
   void start_pump(Side to);
   void settle_other_side();
   void count_rows();
@@ -91,13 +98,14 @@ class Supervisor {
   RunDir run_dir_;
   FlipJournal journal_;
   EpochRecord epochs_;
-  std::optional<Site> site_;
   std::mutex flip_mutex_;  // held for the whole of a flip
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
   bool bring_up_again_ = false;  // guarded by mutex_
   Picture picture_;              // guarded by mutex_, but for its pump
-  std::shared_ptr<Pump> pump_;   // guarded by mutex_
+  // Set by the main loop alone, and guarded by mutex_ for everybody else.
+  std::shared_ptr<const Site> site_;
+  std::shared_ptr<Pump> pump_;  // guarded by mutex_
 };
 
 }  // namespace switchback

@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+#include <thread>
+
+#include "bridge/reapply.h"
+
 #include "tests/support/test_mapping.h"
 #include "tests/support/toy_endpoint.h"
 
@@ -177,6 +182,84 @@ TEST_F(PumpTest, FetchesTheRowsOfWhichOnlyAPartCame) {
   ASSERT_TRUE(pump.wait_applied(end(), Deadline::in(seconds(5))));
   EXPECT_EQ(readers, 1);
   expect_same();
+}
+
+class PumpJobTest : public PumpTest {
+ protected:
+  std::unique_ptr<Pump> pump_ = make_pump();
+
+  void SetUp() override {
+    from_->write(kParent, parent(1, "a"));
+    ASSERT_TRUE(pump_->wait_applied(end(), Deadline::in(seconds(5))));
+  }
+  std::optional<ErrorKind> failure_of(std::future<void> done) {
+    try {
+      done.get();
+    } catch (const Error& error) {
+      return error.kind();
+    }
+    return std::nullopt;
+  }
+};
+
+TEST_F(PumpJobTest, ReadsKeysAnewAndLeavesThePositionAsItIs) {
+  Chunk keys;
+  for (const int id : {1, 2}) {
+    keys.add(Cell::integer(id));
+    keys.end_delete(kParent);
+  }
+  Reapplied seen;
+  Position at;
+  pump_
+      ->submit([&](Pump::Parts& parts, const Position& applied) {
+        at = applied;
+        seen = reapply(keys, applied, *open_toy(from_)->make_reader(), *parts.sink);
+      })
+      .get();
+  EXPECT_EQ(at, end());
+  EXPECT_EQ(seen.rows, 1u);
+  EXPECT_EQ(seen.gone, 1u);
+  EXPECT_TRUE(seen.rejects.empty());
+  EXPECT_EQ(open_toy(to_)->make_sink()->applied(), end());
+  expect_same();
+}
+
+TEST_F(PumpJobTest, WhatItThrowsIsTheCallersAndThePumpFlowsOn) {
+  EXPECT_EQ(failure_of(pump_->submit([](Pump::Parts&, const Position&) {
+              throw Error(ErrorKind::kData, Retry::kNever, "a mistake");
+            })),
+            ErrorKind::kData);
+  from_->write(kParent, parent(2, "b"));
+  EXPECT_TRUE(pump_->wait_applied(end(), Deadline::in(seconds(5))));
+  expect_same();
+}
+
+TEST_F(PumpJobTest, IsRefusedDuringAFlipAndWhenThePumpEnds) {
+  const auto nothing = [](Pump::Parts&, const Position&) {};
+  pump_->hold_housekeeping(true);
+  EXPECT_EQ(failure_of(pump_->submit(nothing)), ErrorKind::kBusy);
+  pump_->hold_housekeeping(false);
+  ASSERT_TRUE(pump_->park(Deadline::in(seconds(5))));
+  EXPECT_EQ(failure_of(pump_->submit(nothing)), ErrorKind::kBusy);
+  pump_->resume();
+  EXPECT_EQ(failure_of(pump_->submit(nothing)), std::nullopt);
+}
+
+TEST_F(PumpJobTest, OneUnderWayEndsBeforeAFlipGoesOn) {
+  std::promise<void> begun;
+  std::promise<void> go;
+  bool over = false;
+  auto done = pump_->submit([&](Pump::Parts&, const Position&) {
+    begun.set_value();
+    go.get_future().wait();
+    over = true;
+  });
+  begun.get_future().wait();
+  std::thread release([&] { go.set_value(); });
+  pump_->hold_housekeeping(true);
+  EXPECT_TRUE(over);
+  release.join();
+  done.get();
 }
 
 }  // namespace
