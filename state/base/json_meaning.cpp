@@ -102,6 +102,46 @@ bool same(const JsonNode& a, const JsonNode& b) {
   return false;
 }
 
+void append_sized(std::string_view text, std::string& out) {
+  const std::uint64_t size = text.size();
+  out.append(reinterpret_cast<const char*>(&size), sizeof size);
+  out += text;
+}
+
+void append_count(std::size_t count, std::string& out) {
+  const std::uint64_t number = count;
+  out.append(reinterpret_cast<const char*>(&number), sizeof number);
+}
+
+void append_meaning(const JsonNode& node, std::string& out) {
+  out += static_cast<char>(node.sort);
+  switch (node.sort) {
+    case JsonNode::Sort::kNull:
+    case JsonNode::Sort::kTrue:
+    case JsonNode::Sort::kFalse:
+      return;
+    case JsonNode::Sort::kNumber:
+      append_decimal_meaning(node.number, out);
+      return;
+    case JsonNode::Sort::kString:
+      append_sized(node.text, out);
+      return;
+    case JsonNode::Sort::kArray:
+      append_count(node.items.size(), out);
+      for (const JsonNode& item : node.items) append_meaning(item, out);
+      return;
+    case JsonNode::Sort::kObject: {
+      const auto members = effective_members(node);
+      append_count(members.size(), out);
+      for (const std::size_t member : members) {
+        append_sized(node.keys[member], out);
+        append_meaning(node.items[member], out);
+      }
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 std::optional<std::string_view> json_refusal(std::string_view text, JsonFlavour flavour) {
@@ -123,6 +163,29 @@ bool json_same(std::string_view a, std::string_view b) {
   JsonFindings findings;
   return parse_json_tree(a, left, findings) && parse_json_tree(b, right, findings) &&
          same(left, right);
+}
+
+void append_json_meaning(std::string_view text, std::string& out) {
+  JsonNode root;
+  JsonFindings findings;
+  if (parse_json_tree(text, root, findings)) {
+    append_meaning(root, out);
+    return;
+  }
+  out += '!';
+  append_sized(text, out);
+}
+
+void append_decimal_meaning(std::string_view text, std::string& out) {
+  const auto number = parse_decimal(text);
+  if (!number) {
+    out += '!';
+    append_sized(text, out);
+    return;
+  }
+  out += number->negative && !number->zero() ? '-' : '+';
+  append_count(static_cast<std::size_t>(number->exponent), out);
+  append_sized(number->digits, out);
 }
 
 }  // namespace switchback

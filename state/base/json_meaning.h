@@ -5,6 +5,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace switchback {
@@ -20,5 +21,11 @@ std::optional<std::string_view> json_refusal(std::string_view text, JsonFlavour 
 
 /// Whether both mean the same. Texts that are no JSON mean only themselves.
 bool json_same(std::string_view a, std::string_view b);
+
+/// Appends bytes that are equal for two texts exactly if json_same(), and of which none is the
+/// beginning of another.
+void append_json_meaning(std::string_view text, std::string& out);
+/// The same for a decimal number, "NaN" or any other text that stands for one.
+void append_decimal_meaning(std::string_view text, std::string& out);
 
 }  // namespace switchback

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,6 +60,11 @@ class Endpoint {
   virtual std::vector<QuarantineEntry> quarantine() { return {}; }
   /// How many of them are open.
   virtual std::uint64_t quarantined() { return 0; }
+
+  /// What must stay as it is for a comparison made earlier to hold: fences, capture, what carries
+  /// changes, the tables' own shape. Name -> how it stands, so that even what was changed and put
+  /// back shows. Nothing where changes cannot pass unseen.
+  virtual std::map<std::string, std::string> standing() { return {}; }
 
   /// The statements that install() would run now, in order; empty if all is in place.
   virtual std::vector<std::string> plan_install() = 0;

@@ -16,11 +16,11 @@
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
+#include "state/base/hash128.h"
 #include "state/base/json_text.h"
 #include "state/base/unique_fd.h"
 #include "state/base/utc_text.h"
 #include "watchers/files/file_read.h"
-#include "watchers/files/hash.h"
 #include "watchers/files/layout.h"
 #include "watchers/files/scan.h"
 

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
+#include "state/base/hash128.h"
 #include "state/model/document_map.h"
-#include "watchers/files/hash.h"
 
 namespace switchback {
 

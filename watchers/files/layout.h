@@ -10,9 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "state/base/hash128.h"
 #include "state/model/document_map.h"
 #include "watchers/files/document.h"
-#include "watchers/files/hash.h"
 
 namespace switchback {
 

@@ -20,11 +20,11 @@
 #include <utility>
 #include <vector>
 
+#include "state/base/hash128.h"
 #include "state/model/phase.h"
 #include "state/model/position.h"
 #include "state/model/table_map.h"
 #include "watchers/files/file_read.h"
-#include "watchers/files/hash.h"
 #include "watchers/files/memory.h"
 
 namespace switchback {

@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "watchers/files/hash.h"
+#include "state/base/hash128.h"
 
 namespace switchback {
 

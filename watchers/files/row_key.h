@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "state/base/hash128.h"
 #include "state/model/chunk.h"
-#include "watchers/files/hash.h"
 
 namespace switchback {
 

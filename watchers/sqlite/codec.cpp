@@ -230,48 +230,7 @@ StoredValue write_uuid(std::string_view text, const StoredValue* previous, std::
   return text_value(std::move(out), scratch);
 }
 
-bool decimal_same(std::string_view a, std::string_view b) {
-  if (a == b) return true;
-  const auto x = parse_decimal(a), y = parse_decimal(b);
-  return x && y && *x == *y;
-}
-
-std::string_view without_padding(std::string_view text) {
-  return text.substr(0, text.find_last_not_of(' ') + 1);
-}
-
 }  // namespace
-
-bool cells_same(const ColumnMap& column, const Cell& stored, const Chunk& own, const Cell& cell,
-                const Chunk& chunk) {
-  if (stored.kind != cell.kind) return false;
-  switch (cell.kind) {
-    case Kind::kNull:
-    case Kind::kUnchanged:
-      return true;
-    case Kind::kBool:
-    case Kind::kInt:
-    case Kind::kTimestamp:
-    case Kind::kDate:
-      return stored.i == cell.i;
-    case Kind::kReal:
-      if (stored.d == 0 && cell.d == 0) return std::signbit(stored.d) == std::signbit(cell.d);
-      return stored.d == cell.d || (std::isnan(stored.d) && std::isnan(cell.d));
-    case Kind::kDecimal:
-      return decimal_same(own.text(stored), chunk.text(cell));
-    case Kind::kJson:
-      return json_same(own.text(stored), chunk.text(cell));
-    case Kind::kText:
-      if (column.type == PgType::kChar) {
-        return without_padding(own.text(stored)) == without_padding(chunk.text(cell));
-      }
-      return own.text(stored) == chunk.text(cell);
-    case Kind::kBytes:
-    case Kind::kUuid:
-      return own.text(stored) == chunk.text(cell);
-  }
-  return false;
-}
 
 StoredValue StoredValue::of_column(sqlite3_stmt* statement, int column) {
   StoredValue out;

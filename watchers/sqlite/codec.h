@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "state/model/chunk.h"
+#include "state/model/meaning.h"
 #include "state/model/table_map.h"
 
 namespace switchback {
@@ -33,10 +34,6 @@ std::optional<Cell> read_cell(const ColumnMap& column, const StoredValue& value,
 /// Whether `stored` already means `cell`, so that writing it would only change its spelling.
 bool same_meaning(const ColumnMap& column, const StoredValue& stored, const Cell& cell,
                   const Chunk& chunk);
-
-/// Whether two cells of the column, each with its own chunk, mean the same.
-bool cells_same(const ColumnMap& column, const Cell& stored, const Chunk& own, const Cell& cell,
-                const Chunk& chunk);
 
 /// What to store for `cell`: in the storage class and spelling of `previous` where that loses
 /// nothing, else in the column's first spelling. `scratch` holds the bytes of the result.
