@@ -1,6 +1,8 @@
 #include "replication/reader.h"
 
 #include <algorithm>
+#include <chrono>
+#include <thread>
 
 #include "replication/codec.h"
 #include "replication/history.h"
@@ -8,6 +10,7 @@
 #include "replication/meta.h"
 #include "replication/sink_statements.h"
 #include "replication/wire.h"
+#include "state/base/deadline.h"
 #include "state/base/sql_quote.h"
 
 namespace switchback {
@@ -16,6 +19,10 @@ namespace {
 constexpr std::uint32_t kMostRows = 4096;
 // A table of fewer rows is counted: PostgreSQL's own estimate may be long out of date.
 constexpr std::int64_t kCountBelow = 100'000;
+
+constexpr std::chrono::milliseconds kCommitWithin{1'000};
+constexpr std::chrono::milliseconds kFirstLook{1};
+constexpr std::chrono::milliseconds kLastLook{50};
 
 std::string key_list(const TableMap& map, const std::string& prefix) {
   std::string out;
@@ -113,6 +120,34 @@ Position PostgresReader::position() {
   return {history_, lsn->value, 0};
 }
 
+// A commit goes into the log, and so to whoever follows the slot, a moment before others can see
+// it; with a synchronous standby the moment lasts until the standby answers. A row read in between
+// would be older than what was applied of it. Nothing tells such a transaction from one whose
+// statement runs long, so the others get a little time.
+void PostgresReader::wait_for_commits_under_way() {
+  constexpr const char* kActive =
+      "SELECT coalesce(array_agg(backend_xid::text), '{}'),"
+      " coalesce(bool_or(wait_event = 'SyncRep'), false) FROM pg_stat_activity"
+      " WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()"
+      " AND coalesce(state, '') NOT LIKE 'idle in transaction%'"
+      " AND ($1::text IS NULL OR backend_xid::text = ANY ($1::text[]))";
+  std::optional<std::string> active;
+  const Deadline deadline = Deadline::in(kCommitWithin);
+  for (auto pause = kFirstLook;; pause = std::min(pause * 2, kLastLook)) {
+    const Result found = connection().exec(kActive, {active});
+    active = found.string(0, 0);
+    if (active == "{}") return;
+    if (deadline.passed()) {
+      if (!found.boolean(0, 1)) return;
+      throw Error(ErrorKind::kBusy, Retry::kLater, "a commit waits for its synchronous standby",
+                  {.object = "PostgreSQL",
+                   .sqlstate = {},
+                   .next = "look at pg_stat_replication and synchronous_standby_names"});
+    }
+    std::this_thread::sleep_for(pause);
+  }
+}
+
 std::string PostgresReader::scan_sql(const TableMap& map, const Table& table, bool first) const {
   std::string sql = "SELECT " + table.columns + " FROM " + quoted_name(map) + " AS t";
   if (!first) {
@@ -182,6 +217,7 @@ Window PostgresReader::fetch(TableId id, const Chunk& keys, Chunk& out) {
   table(id);
   Window window;
   window.from = position();
+  wait_for_commits_under_way();
   connection().exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   const std::size_t count = keys.changes().size();
   for (std::size_t begin = 0; begin < count; begin += kMostRows) {

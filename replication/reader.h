@@ -21,9 +21,10 @@ class PostgresReader final : public RowReader {
   PostgresReader(std::string conninfo, std::shared_ptr<const Mapping> mapping)
       : conninfo_(std::move(conninfo)), mapping_(std::move(mapping)) {}
 
-  /// The window's positions are LSNs. A commit that was being made public while the read began may
+  /// The window's positions are LSNs. A commit that was being made public while the scan began may
   /// lie just before `from` and yet not be seen.
   Window scan(TableId table, ScanCursor& cursor, Chunk& out) override;
+  /// Sees every commit at or before `from`. Throws Error(kBusy) while one waits for a standby.
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override;
   std::uint64_t estimate(TableId table) override;
 
@@ -38,6 +39,7 @@ class PostgresReader final : public RowReader {
   };
 
   Connection& connection();
+  void wait_for_commits_under_way();
   Table& table(TableId id);
   Position position();
   std::string scan_sql(const TableMap& map, const Table& table, bool first) const;

@@ -2,6 +2,11 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "state/base/deadline.h"
 #include "tests/replication/sink_fixture.h"
 
 namespace switchback {
@@ -118,6 +123,36 @@ TEST_F(Reader, LargeRowsDoNotFillTheMemory) {
     rows += chunk.changes().size();
   }
   EXPECT_EQ(rows, 40u);
+}
+
+// What the slot's follower has been told already, other sessions cannot see yet.
+TEST_F(Reader, ACommitThatWaitsForItsStandbyIsNotReadPast) {
+  make("CREATE TABLE t (id int PRIMARY KEY, v int)");
+  pass_fence("INSERT INTO t VALUES (1, 0)");
+  sql("ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+  sql("SELECT pg_reload_conf()");
+  std::atomic<bool> waits = false;
+  std::thread writer([&] {
+    // The server's own processes do not all notice the setting at once.
+    while (!waits) pass_fence("UPDATE t SET v = v + 1");
+  });
+  const Deadline deadline = Deadline::in(std::chrono::seconds(30));
+  while (!waits && !deadline.passed()) {
+    waits = sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") == "1";
+  }
+  EXPECT_TRUE(waits);
+  make_reader();
+  remove("t", {"1"});
+  Chunk out;
+  EXPECT_THROW(reader_->fetch(table("t").id, chunk_, out), Error);
+  waits = true;
+  sql("ALTER SYSTEM RESET synchronous_standby_names");
+  sql("SELECT pg_reload_conf()");
+  writer.join();
+  out.clear();
+  reader_->fetch(table("t").id, chunk_, out);
+  ASSERT_EQ(out.changes().size(), 1u);
+  EXPECT_EQ(std::to_string(out.row(out.changes()[0])[1].i), sql("SELECT v FROM t"));
 }
 
 }  // namespace
