@@ -1,4 +1,4 @@
-"""A bridge of a random history: a folder with a store, a database of the run's PostgreSQL, the application's connections
+"""A bridge of a random history: a folder with a store (here SQLite; files_play.py has the other kind), a database of the run's PostgreSQL, the application's connections
 to both, and the sidecar as a process that may be killed at any moment. play.py says what is done with it.
 """
 import json
@@ -62,16 +62,20 @@ class Bridge:
         with self.pg.cursor() as cursor:
             for line in self.script["postgres"]:
                 cursor.execute(line)
+        store = self.make_store()
+        with open(self.path("switchback.toml"), "w", encoding="utf-8") as config:
+            config.write(f'[bridge]\nname = "h"\nstate_dir = "state"\nrun_dir = "run"\nmax_pause = "5s"\n'
+                         f'[admin]\nlisten = "127.0.0.1:0"\n{store}{self.script["config"]}')
+        return self
+
+    def make_store(self):
+        """The old store as the application left it; what the configuration says of it."""
         store = sqlite3.connect(self.path("store.db"), isolation_level=None)
         store.execute(f"PRAGMA journal_mode = {self.script['journal_mode']}")
         for line in self.script["sqlite"]:
             store.execute(line)
         store.close()
-        with open(self.path("switchback.toml"), "w", encoding="utf-8") as config:
-            config.write(f'[bridge]\nname = "h"\nstate_dir = "state"\nrun_dir = "run"\nmax_pause = "5s"\n'
-                         f'[admin]\nlisten = "127.0.0.1:0"\n'
-                         f'[store.app]\nsqlite = "store.db"\ntables = "*"\n{self.script["config"]}')
-        return self
+        return '[store.app]\nsqlite = "store.db"\ntables = "*"\n'
 
     def connect_postgres(self):
         """The application's connection; it does not wait for its own prepared transactions."""
@@ -322,19 +326,21 @@ class Bridge:
         with self.pg.cursor() as cursor:
             cursor.execute("SELECT table_name, key, reason FROM switchback.quarantine")
             held = cursor.fetchall()
+        return held + self.quarantine_of_store()
+
+    def quarantine_of_store(self):
+        """What the old store cannot take."""
         look = sqlite3.connect(self.path("store.db"), timeout=30)
-        held += look.execute("SELECT tbl, key, reason FROM _switchback_quarantine").fetchall()
+        held = look.execute("SELECT tbl, key, reason FROM _switchback_quarantine").fetchall()
         look.close()
         return held
 
     def differences(self):
         """By the independent comparison; quarantine of both sides counted together."""
+        held = len(self.quarantine())
         look = sqlite3.connect(self.path("store.db"), timeout=30)
         try:
             with self.pg.cursor() as cursor:
-                cursor.execute("SELECT count(*) FROM switchback.quarantine WHERE bridge = 'h'")
-                held = cursor.fetchone()[0]
-                held += look.execute("SELECT count(*) FROM _switchback_quarantine").fetchone()[0]
                 return compare.differences(self.script["tables"], look, cursor, held, self.script.get("lingers", False))
         finally:
             look.close()

@@ -22,6 +22,8 @@ FLIPPING = ["flip.journal.decide.before", "flip.journal.decide.after", "flip.clo
 class Maker:
     """Builds the steps."""
 
+    points = {"old": FORWARD, "postgres": REVERSE, "starting": STARTING, "flipping": FLIPPING}
+
     def __init__(self, seed):
         self.rng = rng = random.Random(seed)
         self.schema = Schema(rng)
@@ -41,14 +43,19 @@ class Maker:
                   ([f"PRAGMA synchronous = {rng.choice(['OFF', 'NORMAL', 'FULL'])}"])
                   for number in range(3)}
         self.write_old(rng.randint(2, 8))
-        self.steps.append(["start", self.armed(STARTING, 0.2)])
+        self.tell()
+        return {"journal_mode": mode, "lingers": self.stays, "habits": habits, **self.schema.script(), "steps": self.steps}
+
+    def tell(self):
+        """What happens from the first sidecar on."""
+        rng = self.rng
+        self.steps.append(["start", self.armed(self.points["starting"], 0.2)])
         for _ in range(rng.randint(1, 3)):
             self.chapter()
             if not self.stays and rng.random() < 0.7:
                 self.flip()
         if not self.stays and rng.random() < 0.1:
             self.steps.append(["abandon"])
-        return {"journal_mode": mode, "lingers": self.stays, "habits": habits, **self.schema.script(), "steps": self.steps}
 
     def armed(self, points, chance, action="crash"):
         """The environment of a sidecar that dies at one of the points, or of one that does not."""
@@ -95,7 +102,7 @@ class Maker:
     def chapter(self):
         """Writes, with something befalling the sidecar between them."""
         rng = self.rng
-        points = FORWARD if self.side == "old" else REVERSE
+        points = self.points[self.side]
         for _ in range(rng.randint(1, 3)):
             self.write(rng.randint(3, 12))
             if self.side == "postgres" and rng.random() < 0.15:
@@ -129,9 +136,9 @@ class Maker:
             self.write(self.rng.randint(1, 4))
             self.side = before
         if self.rng.random() < 0.25:
-            self.steps.append(["start", self.armed(FLIPPING, 1)])
+            self.steps.append(["start", self.armed(self.points["flipping"], 1)])
         elif self.rng.random() < 0.15:
-            self.steps.append(["start", {**self.armed(FLIPPING, 1, "power"), "SWITCHBACK_POWER_LOSS": "1"}])
+            self.steps.append(["start", {**self.armed(self.points["flipping"], 1, "power"), "SWITCHBACK_POWER_LOSS": "1"}])
         self.steps.append(["flip_alone" if self.rng.random() < 0.1 else "flip", self.side])
         if self.rng.random() < 0.5:
             self.steps.append(["sync"])

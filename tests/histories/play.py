@@ -43,8 +43,12 @@ class Player(Bridge):
 
     def __enter__(self):
         super().__enter__()
-        self.shadow = Shadow(self.folder, self.script.get("habits", {}))
+        self.shadow = self.make_shadow()
         return self
+
+    def make_shadow(self):
+        """What the application makes of a store that the bridge never saw."""
+        return Shadow(self.folder, self.script.get("habits", {}))
 
     def __exit__(self, *failure):
         self.shadow.close()
@@ -150,9 +154,7 @@ class Player(Bridge):
         self.sync()
         self.end_sidecar(signal.SIGTERM)
         done = self.type("abandon")
-        look = sqlite3.connect(self.path("store.db"), timeout=30)
-        left = look.execute("SELECT name FROM sqlite_schema WHERE name LIKE '%switchback%'").fetchall()
-        look.close()
+        left = self.traces_in_store()
         with self.pg.cursor() as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = 'switchback' UNION ALL SELECT tgname FROM "
                            "pg_trigger WHERE tgname LIKE 'switchback%' UNION ALL SELECT pubname FROM pg_publication UNION "
@@ -160,6 +162,13 @@ class Player(Bridge):
             left += cursor.fetchall()
         if done.returncode != 0 or left:
             raise Failed("abandon", f"ended with {done.returncode}, left {left}: {done.stdout}{done.stderr}")
+
+    def traces_in_store(self):
+        """What a bridge that is gone left there."""
+        look = sqlite3.connect(self.path("store.db"), timeout=30)
+        left = look.execute("SELECT name FROM sqlite_schema WHERE name LIKE '%switchback%'").fetchall()
+        look.close()
+        return left
 
     def crash_postgres(self):
         """What was acknowledged with synchronous_commit = off may be gone; then it is gone everywhere."""
@@ -174,19 +183,27 @@ class Player(Bridge):
             return
         self.wait_settled()
         if self.primary == "old":
-            holder = self.connection(0)
-            holder.execute("BEGIN IMMEDIATE")
+            release = self.hold_store()
         else:
             holder = psycopg2.connect(self.url)
             holder.cursor().execute(f"LOCK {self.script['tables'][-1]['name']} IN ROW EXCLUSIVE MODE")
+            release = holder.close
         done = self.type(COMMANDS[to], "--json", "--max-pause", "100ms")
-        if self.primary == "old":
-            holder.execute("ROLLBACK")
-        else:
-            holder.close()
+        release()
         # Dead on the way, or refused.
         if done.returncode not in (1, 3):
             raise Failed("flip", f"{COMMANDS[to]} ended with {done.returncode}: {done.stdout}{done.stderr}")
+
+    def hold_store(self):
+        """The application is in the middle of a write; returns what ends it."""
+        holder = self.connection(0)
+        holder.execute("BEGIN IMMEDIATE")
+        return lambda: holder.execute("ROLLBACK")
+
+    def refused_by_store(self, table, name, lines):
+        """The store takes none of the statements, nor the like."""
+        if name == table["name"]:
+            _refused_by_sqlite(self, name, lines)
 
     # -- what fixed scripts need
 
@@ -308,8 +325,8 @@ def probe(player):
                      f"INSERT INTO {name} SELECT * FROM {name} LIMIT 1"]
             if player.primary == "old":
                 _refused_by_postgres(player, lines + [f"TRUNCATE {name} CASCADE"])
-            elif name == table["name"]:
-                _refused_by_sqlite(player, name, lines)
+            else:
+                player.refused_by_store(table, name, lines)
 
 
 def _refused_by_postgres(player, lines):
@@ -347,9 +364,13 @@ def _refused_by_sqlite(player, name, lines):
                 connection.execute("ROLLBACK")
 
 
+# By the kind of the old store; files_play.py adds its own.
+PLAYERS = {"sqlite": Player}
+
+
 def play(cluster, script, environment=None):
     """Plays one history; None or the Failed that it showed."""
-    with Player(cluster, script, environment) as player:
+    with PLAYERS[script.get("store", "sqlite")](cluster, script, environment) as player:
         try:
             player.play()
         except Failed as failed:

@@ -25,7 +25,7 @@ def shrink(cluster, script, kind, play_one=play):
     Player.grace = 0.7
     steps = _fewer(copy.deepcopy(script["steps"]), fails, end)
     for at, step in enumerate(steps):
-        if step[0] in ("sqlite", "postgres") and len(step[-1]) > 1:
+        if step[0] in ("sqlite", "postgres", "files") and len(step[-1]) > 1:
             def fails_with(lines, at=at, step=step):
                 return fails(steps[:at] + [step[:-1] + [lines]] + steps[at + 1:])
             steps[at] = step[:-1] + [_fewer(step[-1], fails_with, end)]

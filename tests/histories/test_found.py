@@ -7,6 +7,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import files_play  # noqa: E402,F401  (play() finds it)
 from bridge import PROGRAM, history_cluster  # noqa: E402
 from play import play  # noqa: E402
 
