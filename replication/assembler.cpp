@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "replication/codec.h"
+#include "replication/gone_rows.h"
 #include "replication/names.h"
 #include "state/base/error.h"
 #include "state/base/mutation.h"
@@ -148,7 +149,7 @@ struct Assembler::Visitor {
     return assembler.relation(message), Event::kNone;
   }
   Event operator()(const pgoutput::Message& message) {
-    return assembler.note(message), Event::kNone;
+    return assembler.note(message, out), Event::kNone;
   }
   Event operator()(const pgoutput::Insert& message) {
     return assembler.insert(message, out), Event::kNone;
@@ -221,7 +222,7 @@ void Assembler::relation(const pgoutput::Relation& message) {
       map_relation(message, *table, type_names_, seen ? &before->second : nullptr);
 }
 
-void Assembler::note(const pgoutput::Message& message) {
+void Assembler::note(const pgoutput::Message& message, Chunk& out) {
   // One without a transaction is there even if its writer rolled back: it proves nothing.
   if (!message.transactional) return;
   expect_transaction("a message");
@@ -229,6 +230,9 @@ void Assembler::note(const pgoutput::Message& message) {
     const bool echo = message.content == "echo" && !seen_change_;
     if (echo && !mutated("echo-kept")) skipping_ = true;
     if (message.content == "drain") drain_ = true;
+    if (message.content.starts_with(kGoneRows) && !skipping_) {
+      append_gone_rows(message.content.substr(kGoneRows.size()), *mapping_, store_, out);
+    }
   }
   seen_change_ = true;
 }

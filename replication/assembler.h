@@ -50,7 +50,7 @@ class Assembler {
   void begin(const pgoutput::Begin& message);
   Event commit(const pgoutput::Commit& message);
   void relation(const pgoutput::Relation& message);
-  void note(const pgoutput::Message& message);
+  void note(const pgoutput::Message& message, Chunk& out);
   void insert(const pgoutput::Insert& message, Chunk& out);
   void update(const pgoutput::Update& message, Chunk& out);
   void erase(const pgoutput::Delete& message, Chunk& out);

@@ -63,6 +63,7 @@ class HeldChanges {
   bool null_orphans(Transaction& transaction);
   bool null_orphan(Transaction& transaction, const Held& held) const;
   bool close_references(Transaction& transaction);
+  void add_bare(const Held& held, std::span<const std::uint16_t> nulls, Chunk& out) const;
   bool loosen_and_close(Transaction& transaction, std::set<std::uint32_t>& hopeless);
   bool break_circles(Transaction& transaction);
   std::vector<Held*> stuck_over_values();

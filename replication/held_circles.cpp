@@ -205,6 +205,19 @@ bool HeldChanges::close_references(Transaction& transaction) {
   return false;
 }
 
+/// Appends the row that is to be deleted, as it stands but for these columns, which are NULL.
+void HeldChanges::add_bare(const Held& held, std::span<const std::uint16_t> nulls,
+                           Chunk& out) const {
+  const TableMap& table = mapping_.table(held.table);
+  const auto key = chunk_.row(chunk_.changes()[held.change]).first(table.key_width);
+  for (const Cell& cell : key) out.add(copy_cell(cell, chunk_, out));
+  for (std::uint16_t i = table.key_width; i < table.columns.size(); ++i) {
+    const bool null = std::find(nulls.begin(), nulls.end(), i) != nulls.end();
+    out.add(null ? Cell::null() : Cell::unchanged());
+  }
+  out.end_upsert(held.table);
+}
+
 /// False if nobody is left, or one of them could not be applied; it is hopeless from now on.
 bool HeldChanges::loosen_and_close(Transaction& transaction, std::set<std::uint32_t>& hopeless) {
   const std::uint32_t only = 0;
@@ -215,12 +228,16 @@ bool HeldChanges::loosen_and_close(Transaction& transaction, std::set<std::uint3
     const TableMap& table = mapping_.table(held.table);
     const Change& change = chunk_.changes()[held.change];
     const auto loose = loose_columns(table);
-    if (change.op != Op::kUpsert || loose.empty()) {
+    if (loose.empty() || (change.op != Op::kUpsert && change.op != Op::kDelete)) {
       strict.push_back(&held);
       continue;
     }
     Chunk bare;
-    copy_change(chunk_, change, table.key_width, bare, loose);
+    if (change.op == Op::kUpsert) {
+      copy_change(chunk_, change, table.key_width, bare, loose);
+    } else {
+      add_bare(held, loose, bare);
+    }
     const bool done = !transaction.attempt(bare, std::span(&only, 1));
     done ? loosened.push_back(&held) : static_cast<void>(hopeless.insert(held.change));
   }

@@ -27,7 +27,7 @@ constexpr std::array kTables = std::to_array<MetaObject>({
     {"switchback.quarantine",
      R"(CREATE TABLE switchback.quarantine (
   bridge text, store text, table_name text, key text, reason text NOT NULL, sqlstate text NOT NULL,
-  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  since timestamptz NOT NULL DEFAULT clock_timestamp(), accepted boolean NOT NULL DEFAULT false,
   PRIMARY KEY (bridge, store, table_name, key)))"},
     {"switchback.load",
      R"(CREATE TABLE switchback.load (
@@ -74,13 +74,42 @@ BEGIN
                   'run the unit of work again on that side.', TG_ARGV[1]);
 END $switchback$)"},
     // Rows of a partition that is truncated alone would stay on the other side: the server
-    // publishes a TRUNCATE of the whole table only. Deleted one by one, they are published.
+    // publishes a TRUNCATE of the whole table only. Their keys are, in messages; deleting the rows
+    // instead would wake the application's own triggers and foreign keys.
     {"switchback.publish_truncate()",
      R"(CREATE FUNCTION switchback.publish_truncate() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $switchback$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET TimeZone = 'UTC'
+SET DateStyle = 'ISO, YMD' SET IntervalStyle = 'iso_8601' SET extra_float_digits = 3
+SET bytea_output = 'hex' AS $switchback$
+DECLARE
+  root regclass := pg_partition_root(TG_RELID);
+  root_schema text;
+  root_name text;
+  key_columns text;
+  some_keys json;
 BEGIN
-  EXECUTE format('DELETE FROM ONLY %I.%I', TG_TABLE_SCHEMA, TG_TABLE_NAME);
+  SELECT nspname, relname INTO root_schema, root_name
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = root;
+  SELECT string_agg(format('%I::text', a.attname), ', ' ORDER BY k.position) INTO key_columns
+    FROM pg_index i, unnest(i.indkey) WITH ORDINALITY AS k (number, position), pg_attribute a
+   WHERE i.indrelid = root AND i.indisprimary AND a.attrelid = root AND a.attnum = k.number;
+  FOR some_keys IN EXECUTE format(
+    'SELECT json_agg(key) FROM (SELECT json_build_array(%s) AS key, row_number() OVER () / 1000 '
+    'AS part FROM ONLY %I.%I) AS keys GROUP BY part', key_columns, TG_TABLE_SCHEMA, TG_TABLE_NAME)
+  LOOP
+    PERFORM pg_logical_emit_message(true, 'switchback', 'gone ' || json_build_object(
+      'schema', root_schema, 'table', root_name, 'keys', some_keys));
+  END LOOP;
   RETURN NULL;
+END $switchback$)"},
+    // A cascade would take rows along that nobody says are gone, and what hangs on those.
+    {"switchback.refuse_cascade(regclass)",
+     R"(CREATE FUNCTION switchback.refuse_cascade(child regclass) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $switchback$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = 'foreign_key_violation',
+    MESSAGE = format('rows of %s still refer to it, and ON DELETE CASCADE would take them along',
+                     child);
 END $switchback$)"},
     {"switchback.primary(text)",
      R"(CREATE FUNCTION switchback.primary(grp text) RETURNS text

@@ -6,6 +6,7 @@
 #include "replication/gate.h"
 #include "replication/install.h"
 #include "replication/meta.h"
+#include "replication/quarantine.h"
 #include "replication/reader.h"
 #include "replication/sink.h"
 #include "replication/source.h"
@@ -37,12 +38,10 @@ class PostgresEndpoint final : public Endpoint {
   std::vector<Finding> check() override {
     return check_postgres(options_.conninfo, *mapping_, options_.store);
   }
-  std::uint64_t quarantined() override {
+  std::vector<QuarantineEntry> quarantine() override {
     Connection sql = connect();
-    if (!has_meta(sql)) return 0;
-    const Result found = sql.exec("SELECT count(*) FROM switchback.quarantine WHERE bridge = $1",
-                                  {mapping_->bridge});
-    return static_cast<std::uint64_t>(found.integer(0, 0));
+    if (!has_meta(sql)) return {};
+    return read_quarantine(sql, *mapping_);
   }
   std::vector<std::string> plan_install() override {
     Connection sql = connect();

@@ -17,7 +17,11 @@ constexpr std::size_t kLongestKey = 1500;
 constexpr std::size_t kMostPerStatement = 4096;
 
 constexpr const char* kSelectOpen =
-    "SELECT table_name, key FROM switchback.quarantine WHERE bridge = $1 AND store = $2";
+    "SELECT table_name, key, accepted FROM switchback.quarantine WHERE bridge = $1 AND store = $2";
+constexpr const char* kSelectAll =
+    "SELECT table_name, key, reason, sqlstate, to_char(since AT TIME ZONE 'UTC',"
+    " 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), accepted"
+    " FROM switchback.quarantine WHERE bridge = $1 ORDER BY table_name, key";
 constexpr const char* kEnd =
     "DELETE FROM switchback.quarantine q"
     " USING unnest($3::text[], $4::text[]) AS s (table_name, key)"
@@ -26,10 +30,12 @@ constexpr const char* kEndTables =
     "DELETE FROM switchback.quarantine"
     " WHERE bridge = $1 AND store = $2 AND table_name = ANY ($3::text[])";
 constexpr const char* kUpsert =
-    "INSERT INTO switchback.quarantine (bridge, store, table_name, key, reason, sqlstate)"
-    " SELECT $1, $2, s.* FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS s"
-    " ON CONFLICT (bridge, store, table_name, key)"
-    " DO UPDATE SET reason = EXCLUDED.reason, sqlstate = EXCLUDED.sqlstate";
+    "INSERT INTO switchback.quarantine"
+    " (bridge, store, table_name, key, reason, sqlstate, accepted)"
+    " SELECT $1, $2, s.* FROM"
+    " unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::boolean[]) AS s"
+    " ON CONFLICT (bridge, store, table_name, key) DO UPDATE SET reason = EXCLUDED.reason,"
+    " sqlstate = EXCLUDED.sqlstate, accepted = EXCLUDED.accepted";
 
 /// Bytes of the UTF-8 character that `text` begins with; 0 if it begins with none.
 /// The Unicode Standard, table 3-7.
@@ -85,21 +91,24 @@ std::uint64_t Quarantine::hash_of(std::string_view table, std::string_view key) 
 }
 
 void Quarantine::load(Connection& connection) {
-  open_.clear();
+  entries_.clear();
+  accepted_.clear();
   rolled_back();
   const Result result = connection.exec(kSelectOpen, {mapping_.bridge, store_});
   for (int row = 0; row < result.rows(); ++row) {
-    open_.insert(hash_of(result.text(row, 0), result.text(row, 1)));
+    const std::uint64_t hash = hash_of(result.text(row, 0), result.text(row, 1));
+    entries_.insert(hash);
+    if (result.boolean(row, 2)) accepted_.insert(hash);
   }
 }
 
 void Quarantine::note_key(const TableMap& table, const Chunk& chunk, std::span<const Cell> key) {
-  Entry entry{plain_name(table), storable_key(key_text(chunk, key)), {}, {}};
-  if (open_.contains(hash_of(entry.table, entry.key))) ended_.push_back(std::move(entry));
+  Entry entry{plain_name(table), storable_key(key_text(chunk, key)), {}, {}, false};
+  if (entries_.contains(hash_of(entry.table, entry.key))) ended_.push_back(std::move(entry));
 }
 
 void Quarantine::note_applied(const Chunk& chunk, const Change& change) {
-  if (open_.empty()) return;
+  if (entries_.empty()) return;
   const TableMap& table = mapping_.table(change.table);
   if (change.op == Op::kTruncate) {
     cleared_.push_back(plain_name(table));
@@ -117,9 +126,11 @@ void Quarantine::send_ended(Pipeline& pipeline, std::span<const Entry> ended) {
 }
 
 void Quarantine::send_new(Pipeline& pipeline, std::span<const Entry> entries) {
+  std::vector<std::string> accepted;
+  for (const Entry& entry : entries) accepted.emplace_back(entry.accepted ? "t" : "f");
   pipeline.send(kUpsert, {mapping_.bridge, store_, column(entries, &Entry::table),
                           column(entries, &Entry::key), column(entries, &Entry::reason),
-                          column(entries, &Entry::sqlstate)});
+                          column(entries, &Entry::sqlstate), text_array(accepted)});
 }
 
 void Quarantine::send(Pipeline& pipeline, std::span<const Reject> rejects) {
@@ -136,8 +147,8 @@ void Quarantine::send(Pipeline& pipeline, std::span<const Reject> rejects) {
   std::map<std::pair<std::string, std::string>, Entry> last;  // the same key once, its last reason
   for (const Reject& reject : rejects) {
     Entry entry{plain_name(mapping_.table(reject.table)), storable_key(reject.key),
-                storable_text(reject.reason), storable_text(reject.sqlstate)};
-    opened_hashes_.push_back(hash_of(entry.table, entry.key));
+                storable_text(reject.reason), storable_text(reject.sqlstate), reject.accepted};
+    written_.emplace_back(hash_of(entry.table, entry.key), entry.accepted);
     last.insert_or_assign({entry.table, entry.key}, std::move(entry));
   }
   std::vector<Entry> entries;
@@ -150,15 +161,38 @@ void Quarantine::committed(Connection& connection) {
     load(connection);
     return;
   }
-  for (const Entry& entry : ended_) open_.erase(hash_of(entry.table, entry.key));
-  open_.insert(opened_hashes_.begin(), opened_hashes_.end());
+  for (const Entry& entry : ended_) {
+    entries_.erase(hash_of(entry.table, entry.key));
+    accepted_.erase(hash_of(entry.table, entry.key));
+  }
+  for (const auto& [hash, accepted] : written_) {
+    entries_.insert(hash);
+    accepted ? void(accepted_.insert(hash)) : void(accepted_.erase(hash));
+  }
   rolled_back();
 }
 
 void Quarantine::rolled_back() {
   ended_.clear();
   cleared_.clear();
-  opened_hashes_.clear();
+  written_.clear();
+}
+
+std::vector<QuarantineEntry> read_quarantine(Connection& connection, const Mapping& mapping) {
+  const Result found = connection.exec(kSelectAll, {mapping.bridge});
+  std::vector<QuarantineEntry> entries;
+  for (int row = 0; row < found.rows(); ++row) {
+    QuarantineEntry entry{.table = {},
+                          .name = found.string(row, 0),
+                          .key = found.string(row, 1),
+                          .reason = found.string(row, 2),
+                          .sqlstate = found.string(row, 3),
+                          .since = found.string(row, 4),
+                          .accepted = found.boolean(row, 5)};
+    entry.table = find_qualified(mapping, entry.name);
+    entries.push_back(std::move(entry));
+  }
+  return entries;
 }
 
 }  // namespace switchback

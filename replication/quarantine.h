@@ -8,10 +8,11 @@
 #include <string>
 #include <string_view>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "replication/pipeline.h"
-#include "state/ports/change_sink.h"
+#include "state/ports/endpoint.h"
 
 namespace switchback {
 
@@ -22,7 +23,8 @@ class Quarantine {
 
   /// Reads the open entries.
   void load(Connection& connection);
-  std::uint64_t open() const { return open_.size(); }
+  /// Entries that nobody has accepted.
+  std::uint64_t open() const { return entries_.size() - accepted_.size(); }
 
   /// The change was applied: an open entry of its keys ends with the transaction.
   void note_applied(const Chunk& chunk, const Change& change);
@@ -35,6 +37,7 @@ class Quarantine {
  private:
   struct Entry {
     std::string table, key, reason, sqlstate;
+    bool accepted = false;
   };
   static std::uint64_t hash_of(std::string_view table, std::string_view key);
   void note_key(const TableMap& table, const Chunk& chunk, std::span<const Cell> key);
@@ -43,13 +46,17 @@ class Quarantine {
 
   const Mapping& mapping_;
   const std::string store_;
-  std::unordered_set<std::uint64_t> open_;
+  std::unordered_set<std::uint64_t> entries_;
+  std::unordered_set<std::uint64_t> accepted_;  // of them
 
   // Of the open transaction.
-  std::vector<Entry> ended_;          // key alone
-  std::vector<std::string> cleared_;  // tables that were emptied
-  std::vector<std::uint64_t> opened_hashes_;
+  std::vector<Entry> ended_;                             // key alone
+  std::vector<std::string> cleared_;                     // tables that were emptied
+  std::vector<std::pair<std::uint64_t, bool>> written_;  // and whether it is accepted
 };
+
+/// All entries of the bridge.
+std::vector<QuarantineEntry> read_quarantine(Connection& connection, const Mapping& mapping);
 
 /// Text as a text column surely takes it: what is no UTF-8 becomes U+FFFD, and a key too long for
 /// an index is cut and ends in a hash of the whole.

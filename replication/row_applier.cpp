@@ -53,7 +53,7 @@ void RowApplier::prepare(const Chunk& chunk, std::span<const std::uint32_t> chan
     if (!table.target) table.target = read_target(connection_, map);
     Prepared prepared;
     prepared.name = "switchback_" + std::to_string(++prepared_count_);
-    prepared.statement = make_statement(map, *table.target, form);
+    prepared.statement = make_statement(mapping_, map, *table.target, form);
     std::vector<Oid> types;
     const auto add = [&](std::uint16_t column) {
       prepared.columns.push_back(&map.columns[column]);

@@ -22,8 +22,9 @@ std::string join(const std::vector<std::uint16_t>& indexes, std::string_view bet
 /// c0, c1 … for the row's, by their index in the mapping.
 class Writer {
  public:
-  Writer(const TableMap& table, const Target& target, FormStatement& statement)
-      : table_(table), target_(target), statement_(statement) {}
+  Writer(const Mapping& mapping, const TableMap& table, const Target& target,
+         FormStatement& statement)
+      : mapping_(mapping), table_(table), target_(target), statement_(statement) {}
 
   std::string name() const { return quoted_name(table_); }
   std::string column(std::uint16_t i) const { return quote_identifier(table_.columns[i].name); }
@@ -88,8 +89,35 @@ class Writer {
   std::string remove(char letter) const {
     return "DELETE FROM " + name() + " AS t USING " + arrays() + " WHERE " + matches(letter);
   }
+  /// Evaluated for each deleted row, before the foreign keys act: " RETURNING CASE …", or empty.
+  std::string refuse_cascades() const {
+    std::string cases;
+    for (const TableMap& child : mapping_.tables) {
+      for (const ForeignKey& key : child.foreign_keys) {
+        if (key.parent != table_.id || key.on_delete != 'c' || !child.flows()) continue;
+        cases += " WHEN EXISTS (" + followers(child, key) + ") THEN switchback.refuse_cascade(" +
+                 quote_literal(quoted_name(child)) + "::regclass)";
+      }
+    }
+    return cases.empty() ? "" : " RETURNING CASE" + cases + " END";
+  }
 
  private:
+  /// Rows that refer to the row `t` and do not go in the same statement.
+  std::string followers(const TableMap& child, const ForeignKey& reference) const {
+    std::string sql = "SELECT FROM " + quoted_name(child) + " AS k WHERE ";
+    for (std::size_t i = 0; i < reference.columns.size(); ++i) {
+      sql += (i == 0 ? "k." : " AND k.") +
+             quote_identifier(child.columns[reference.columns[i]].name) + " = t." +
+             column(reference.parent_columns[i]);
+    }
+    if (child.id != table_.id) return sql;
+    const auto own = [&](std::uint16_t i) { return "k." + column(i); };
+    return sql + " AND (" + join(key(), ", ", own) + ") NOT IN (SELECT " + values() + " FROM " +
+           arrays() + ")";
+  }
+
+  const Mapping& mapping_;
   const TableMap& table_;
   const Target& target_;
   FormStatement& statement_;
@@ -142,9 +170,10 @@ Target read_target(Connection& connection, const TableMap& table) {
   return target;
 }
 
-FormStatement make_statement(const TableMap& table, const Target& target, const Form& form) {
+FormStatement make_statement(const Mapping& mapping, const TableMap& table, const Target& target,
+                             const Form& form) {
   FormStatement statement;
-  const Writer writer(table, target, statement);
+  const Writer writer(mapping, table, target, statement);
   if (form.kind != Form::Kind::kClear) statement.row = row_columns(table, form);
   const bool moves = form.kind == Form::Kind::kMove || form.kind == Form::Kind::kMoveUpdate;
   if (moves) statement.old_key = writer.key();
@@ -164,7 +193,7 @@ FormStatement make_statement(const TableMap& table, const Target& target, const 
       statement.must_match = true;
       break;
     case Form::Kind::kDelete:
-      statement.sql = writer.remove('c');
+      statement.sql = writer.remove('c') + writer.refuse_cascades();
       break;
     // Not TRUNCATE, which refuses a table that others refer to.
     case Form::Kind::kClear:

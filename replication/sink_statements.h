@@ -44,6 +44,10 @@ struct FormStatement {
   bool must_match = false;             // affecting fewer rows than sent is an error
 };
 
-FormStatement make_statement(const TableMap& table, const Target& target, const Form& form);
+/// A delete that would take rows of mapped tables along by ON DELETE CASCADE fails like one that a
+/// foreign key refuses (23503): the old store says itself which of its rows are gone, and what
+/// PostgreSQL deletes beyond them would be lost in silence.
+FormStatement make_statement(const Mapping& mapping, const TableMap& table, const Target& target,
+                             const Form& form);
 
 }  // namespace switchback

@@ -214,6 +214,23 @@ TEST_F(AssemblerTest, TruncateNamesEveryTableOfOurs) {
   EXPECT_THAT(spell(chunk), ElementsAre("0 truncate ", "1 truncate "));
 }
 
+TEST_F(AssemblerTest, RowsOfATruncatedPartitionAreDeleted) {
+  const auto gone = [](const std::string& table, const std::string& keys) {
+    return message("switchback", "gone {\"schema\" : \"public\", \"table\" : \"" + table +
+                                     "\", \"keys\" : " + keys + "}");
+  };
+  transaction(200, {gone("note", "[[\"1\"], [\"-2\"]]"), gone("stranger", "[[\"1\"]]"),
+                    gone("other_store", "[[\"1\"]]")});
+  EXPECT_THAT(spell(chunk), ElementsAre("0 delete 1", "0 delete -2"));
+  transaction(300, {message("switchback", "echo"), gone("note", "[[\"3\"]]")});
+  EXPECT_EQ(chunk.changes().size(), 2u);
+  expect_stops({gone("note", "[[\"3\", \"4\"]]")}, "another key");
+}
+
+TEST_F(AssemblerTest, AGoneMessageThatIsNoJsonStops) {
+  expect_stops({message("switchback", "gone [[")}, "cannot be read");
+}
+
 TEST_F(AssemblerTest, AValueThatCannotBeReadIsAMisfitOfItsKeyAlone) {
   transaction(200, {note_relation(), insert(kNote, note("a", "1", "maybe")),
                     update(kNote, 'K', note_key("1"), note("a", "2", "maybe")),

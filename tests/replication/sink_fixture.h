@@ -64,6 +64,8 @@ inline void map_foreign_keys(const CatalogTable& table, Mapping& mapping, TableM
   for (const auto& key : table.foreign_keys) {
     ForeignKey made;
     made.name = key.name;
+    made.on_delete = key.on_delete;
+    made.on_update = key.on_update;
     made.parent = mapping.find(key.parent_schema, key.parent_table).value();
     for (const auto& name : key.columns) made.columns.push_back(number(map, name));
     for (const auto& name : key.parent_columns) {

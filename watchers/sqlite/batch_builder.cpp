@@ -72,14 +72,13 @@ BatchBuilder::BatchBuilder(SQLite::Database& database, const Mapping& mapping,
   for (const TableId id : parents_first_) {
     rows_[index(id)] = std::make_unique<DirtyRows>(database, mapping, mapping.table(id));
   }
-  cascades_.resize(mapping.tables.size());
-  for (const TableId id : parents_first_) cascades_[index(id)] = reached_by_cascade(id);
+  leaves_orphans_.resize(mapping.tables.size());
 }
 
 void BatchBuilder::start(const Position& applied) {
   keys_.clear();
   chunk_.clear();
-  under_way_ = orphans_ = false;
+  end_batch();
   const Snapshot snapshot(*this);
   history_ = log_.history();
   if (applied == Position{}) {
@@ -138,15 +137,20 @@ BatchBuilder::Round BatchBuilder::read_round(ChunkSpool& spool, const LogMark& a
   // unless it is logged again, and then it comes again.
   if (!caught_up || classify() == Advance::kOutOfTime ||
       write_deletes(spool, false) == Advance::kOutOfTime ||
-      write_upserts(spool) == Advance::kOutOfTime ||
-      write_deletes(spool, true) == Advance::kOutOfTime) {
+      write_upserts(spool, Lane::kPresent) == Advance::kOutOfTime ||
+      write_deletes(spool, true) == Advance::kOutOfTime ||
+      write_upserts(spool, Lane::kPutBack) == Advance::kOutOfTime) {
     return Round::kMore;
   }
   chunk_.boundary = to_position(history_, mark_);
   spool.push(chunk_);
-  if (!keys_.empty(Lane::kCascaded)) keys_.clear();
-  under_way_ = orphans_ = false;
+  end_batch();
   return Round::kComplete;
+}
+
+void BatchBuilder::end_batch() {
+  under_way_ = false;
+  std::fill(leaves_orphans_.begin(), leaves_orphans_.end(), false);
 }
 
 void BatchBuilder::note_key(TableId table, std::span<const StoredValue> key) {
@@ -185,20 +189,22 @@ void BatchBuilder::classify_one(TableId table, std::string_view encoded) {
   DirtyRows& rows = *rows_[index(table)];
   if (rows.present(decoded_)) {
     keys_.remove(Lane::kGone, table, encoded);
-    keys_.add(Lane::kPresent, table, encoded);
+    if (!keys_.contains(Lane::kPutBack, table, encoded)) {
+      keys_.add(Lane::kPresent, table, encoded);
+    }
     return;
   }
   keys_.remove(Lane::kPresent, table, encoded);
+  keys_.remove(Lane::kCascaded, table, encoded);
+  keys_.remove(Lane::kPutBack, table, encoded);
   keys_.add(Lane::kGone, table, encoded);
-  if (!rows.has_actions() || mutated("cascade-left-to-server")) return;
-  if (join_children(table, decoded_)) orphans_ = true;
+  if (rows.has_actions() && !mutated("cascade-left-to-server")) join_children(table, decoded_);
 }
 
-// PostgreSQL will delete or change these rows by itself when it deletes the parent; the row as
-// SQLite has it must follow. A row that is deleted along with its parent takes its own children
-// with it, and so on. False if there are none.
-bool BatchBuilder::join_children(TableId table, std::span<const StoredValue> key) {
-  bool found = false;
+// Rows that refer to one that is gone. PostgreSQL would delete or change them by itself with their
+// parent, and what hangs on them. Nothing is left to it: who would be deleted leaves first, with
+// who refers to it in turn, and all are put back after the parent went, as far as they fit.
+void BatchBuilder::join_children(TableId table, std::span<const StoredValue> key) {
   std::vector<std::pair<TableId, std::string>> parents(1);
   parents[0].first = table;
   encode_key(key, parents[0].second);
@@ -208,64 +214,63 @@ bool BatchBuilder::join_children(TableId table, std::span<const StoredValue> key
     parents.pop_back();
     decode_key(encoded, parent_key);
     rows_[index(parent)]->visit_children(
-        parent_key, [&](TableId child, std::span<const StoredValue> child_key, bool deleted) {
+        parent_key, [&](TableId child, std::span<const StoredValue> child_key, bool cascades) {
           encode_key(child_key, encoded_);
-          found = true;
-          keys_.add(Lane::kUnread, child, encoded_);
-          const bool goes_on = deleted && rows_[index(child)]->has_actions();
-          if (goes_on && keys_.add(Lane::kCascaded, child, encoded_)) {
+          leaves_orphans_[index(parent)] = true;
+          keys_.remove(Lane::kPresent, child, encoded_);
+          const bool is_new = keys_.add(Lane::kPutBack, child, encoded_);
+          if (cascades && is_new) {
+            keys_.add(Lane::kCascaded, child, encoded_);
             parents.emplace_back(child, encoded_);
           }
         });
   }
-  return found;
 }
 
-std::vector<TableId> BatchBuilder::reached_by_cascade(TableId table) const {
-  std::vector<TableId> reached = rows_[index(table)]->cascading();
-  for (std::size_t i = 0; i < reached.size(); ++i) {
-    for (const TableId next : rows_[index(reached[i])]->cascading()) {
-      if (std::find(reached.begin(), reached.end(), next) == reached.end()) reached.push_back(next);
-    }
-  }
-  return reached;
-}
-
-// A parent that PostgreSQL would refuse to delete, because children which this batch moves
-// elsewhere still refer to it there, is deleted last; unless its table also gets rows, which may
-// need the unique values that the deleted one holds. One that would take such children with it, and
-// all that hangs on them, must come last; unless there are orphans, which have to follow the
-// delete, or a row of the table may be the deleted one to PostgreSQL.
+// A parent whose delete would be refused, because children that this batch moves elsewhere still
+// refer to it in PostgreSQL, is deleted last; unless its table also gets rows, which may need the
+// unique values that the deleted one holds. Where children stay behind as orphans they leave last,
+// too, so that nobody moves away from them any more; unless a row that its table gets may be the
+// deleted one to PostgreSQL.
 bool BatchBuilder::must_wait(TableId table) const {
   const auto present = [&](TableId child) { return keys_.count(Lane::kPresent, child) != 0; };
-  const std::vector<TableId>& reached = cascades_[index(table)];
-  const bool takes_along = !orphans_ && std::any_of(reached.begin(), reached.end(), present);
-  if (takes_along && (!present(table) || plain_key(mapping_.table(table)))) return true;
+  if (leaves_orphans_[index(table)]) return !present(table) || plain_key(mapping_.table(table));
   const std::vector<TableId>& refusing = rows_[index(table)]->refusing();
   return !present(table) && std::any_of(refusing.begin(), refusing.end(), present);
 }
 
+/// Whether all that leave orphans are deleted last; then these leave last as well.
+bool BatchBuilder::orphans_wait() const {
+  return std::all_of(parents_first_.begin(), parents_first_.end(), [&](TableId table) {
+    return !leaves_orphans_[index(table)] || must_wait(table);
+  });
+}
+
 BatchBuilder::Advance BatchBuilder::write_deletes(ChunkSpool& spool, bool last) {
   for (auto table = parents_first_.rbegin(); table != parents_first_.rend(); ++table) {
-    if (!last && must_wait(*table)) continue;
     const auto each = [&](std::string_view key) {
       decode_key(key, decoded_);
       rows_[index(*table)]->append_delete(decoded_, chunk_);
       push_if_full(spool);
     };
+    if ((last || !orphans_wait()) &&
+        each_key(Lane::kCascaded, *table, each) == Advance::kOutOfTime) {
+      return Advance::kOutOfTime;
+    }
+    if (!last && must_wait(*table)) continue;
     if (each_key(Lane::kGone, *table, each) == Advance::kOutOfTime) return Advance::kOutOfTime;
   }
   return Advance::kDone;
 }
 
-BatchBuilder::Advance BatchBuilder::write_upserts(ChunkSpool& spool) {
+BatchBuilder::Advance BatchBuilder::write_upserts(ChunkSpool& spool, Lane lane) {
   for (const TableId table : parents_first_) {
     const auto each = [&](std::string_view key) {
       decode_key(key, decoded_);
       rows_[index(table)]->append_upsert(decoded_, chunk_);
       push_if_full(spool);
     };
-    if (each_key(Lane::kPresent, table, each) == Advance::kOutOfTime) return Advance::kOutOfTime;
+    if (each_key(lane, table, each) == Advance::kOutOfTime) return Advance::kOutOfTime;
   }
   return Advance::kDone;
 }

@@ -65,17 +65,18 @@ class BatchBuilder {
 
   Round read_round(ChunkSpool& spool, const LogMark& acknowledged);
   void check_schema();
+  void end_batch();
   void note_key(TableId table, std::span<const StoredValue> key);
   Advance classify();
   void classify_one(TableId table, std::string_view encoded);
-  bool join_children(TableId table, std::span<const StoredValue> key);
+  void join_children(TableId table, std::span<const StoredValue> key);
   Advance write_deletes(ChunkSpool& spool, bool last);
-  Advance write_upserts(ChunkSpool& spool);
+  Advance write_upserts(ChunkSpool& spool, DirtyKeys::Lane lane);
   template <class Each>
   Advance each_key(DirtyKeys::Lane lane, TableId table, Each each);
   void push_if_full(ChunkSpool& spool);
   bool must_wait(TableId table) const;
-  std::vector<TableId> reached_by_cascade(TableId table) const;
+  bool orphans_wait() const;
   bool out_of_time() const;
 
   SQLite::Database& database_;
@@ -86,13 +87,12 @@ class BatchBuilder {
   LogReader log_;
   DirtyKeys keys_;
   std::vector<std::unique_ptr<DirtyRows>> rows_;  // by TableId; null for tables of other stores
-  std::vector<std::vector<TableId>> cascades_;    // by TableId: where its deletes may reach
   Prepared begin_, commit_, schema_version_, data_version_of_;
 
   std::uint64_t history_ = 0;
   LogMark mark_;
   bool under_way_ = false;
-  bool orphans_ = false;  // a row refers to one that this batch deletes
+  std::vector<bool> leaves_orphans_;  // by TableId: a row refers to one that this batch deletes
   std::int64_t seen_schema_version_ = -1;
   std::int64_t data_version_ = 0;
   Chunk chunk_;

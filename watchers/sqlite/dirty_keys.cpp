@@ -61,6 +61,12 @@ SQLite::Database open_private(const std::filesystem::path& folder) {
   }
 }
 
+void bind(SQLite::Statement& statement, DirtyKeys::Lane lane, TableId table, std::string_view key) {
+  statement.bind(1, static_cast<int>(lane));
+  statement.bind(2, static_cast<int>(index(table)));
+  statement.bindNoCopy(3, key.data(), static_cast<int>(key.size()));
+}
+
 }  // namespace
 
 void encode_key(std::span<const StoredValue> key, std::string& out) {
@@ -121,15 +127,14 @@ DirtyKeys::DirtyKeys(const std::filesystem::path& folder, std::size_t tables)
   };
   add_ = prepare("INSERT INTO keys VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING");
   remove_ = prepare("DELETE FROM keys WHERE lane = ?1 AND tbl = ?2 AND key = ?3");
+  find_ = prepare("SELECT 1 FROM keys WHERE lane = ?1 AND tbl = ?2 AND key = ?3");
   select_ = prepare("SELECT key FROM keys WHERE lane = ?1 AND tbl = ?2 ORDER BY key LIMIT ?3");
   trim_ = prepare("DELETE FROM keys WHERE lane = ?1 AND tbl = ?2 AND key <= ?3");
 }
 
 int DirtyKeys::run(SQLite::Statement& statement, Lane lane, TableId table, std::string_view key) {
   try {
-    statement.bind(1, static_cast<int>(lane));
-    statement.bind(2, static_cast<int>(index(table)));
-    statement.bindNoCopy(3, key.data(), static_cast<int>(key.size()));
+    bind(statement, lane, table, key);
     const int changed = statement.exec();
     statement.reset();
     return changed;
@@ -143,6 +148,19 @@ bool DirtyKeys::add(Lane lane, TableId table, std::string_view key) {
   const bool added = run(*add_, lane, table, key) != 0;
   if (added) ++count_at(lane, table);
   return added;
+}
+
+bool DirtyKeys::contains(Lane lane, TableId table, std::string_view key) {
+  if (count(lane, table) == 0) return false;
+  try {
+    bind(*find_, lane, table, key);
+    const bool found = find_->executeStep();
+    find_->reset();
+    return found;
+  } catch (const SQLite::Exception& error) {
+    find_->tryReset();
+    fail(folder_, error.what());
+  }
 }
 
 void DirtyKeys::remove(Lane lane, TableId table, std::string_view key) {

@@ -31,13 +31,15 @@ class DirtyKeys {
     kUnread,    // logged, not looked at yet
     kPresent,   // the row is there, its upsert is still to be written
     kGone,      // the row is not there, its delete is still to be written
-    kCascaded,  // PostgreSQL would delete it along with its parent: its children have joined
+    kCascaded,  // refers to a key that goes, by ON DELETE CASCADE: leaves before it
+    kPutBack,   // refers to a key that went: its upsert is still to be written, after that delete
   };
 
   DirtyKeys(const std::filesystem::path& folder, std::size_t tables);
 
   /// True if the key was not in the lane yet.
   bool add(Lane lane, TableId table, std::string_view key);
+  bool contains(Lane lane, TableId table, std::string_view key);
   void remove(Lane lane, TableId table, std::string_view key);
   /// Moves up to `most` keys, in order, from the lane into `out` (cleared first).
   void take(Lane lane, TableId table, std::size_t most, std::vector<std::string>& out);
@@ -56,9 +58,9 @@ class DirtyKeys {
   int run(SQLite::Statement& statement, Lane lane, TableId table, std::string_view key);
 
   std::filesystem::path folder_;
-  std::vector<std::uint64_t> counts_[4];
+  std::vector<std::uint64_t> counts_[5];
   SQLite::Database database_;
-  std::unique_ptr<SQLite::Statement> add_, remove_, select_, trim_;
+  std::unique_ptr<SQLite::Statement> add_, remove_, find_, select_, trim_;
 };
 
 }  // namespace switchback

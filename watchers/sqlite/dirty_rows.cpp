@@ -64,11 +64,10 @@ DirtyRows::DirtyRows(SQLite::Database& database, const Mapping& mapping, const T
 
 void DirtyRows::add_children(SQLite::Database& database, const TableMap& child,
                              const ForeignKey& key) {
-  if (key.on_delete == 'a' || key.on_delete == 'r') {
-    if (child.id != map_.id) refusing_.push_back(child.id);
-    return;
-  }
-  if (key.on_delete == 'c') cascading_.push_back(child.id);
+  const bool cascades = key.on_delete == 'c';
+  const bool refuses = key.on_delete == 'a' || key.on_delete == 'r' || cascades;
+  if (refuses && child.id != map_.id) refusing_.push_back(child.id);
+  if (refuses && !cascades) return;
   std::string sql = "SELECT ";
   for (std::uint16_t i = 0; i < child.key_width; ++i) {
     sql += (i == 0 ? "" : ", ") + quote_identifier(child.columns[i].old_name);
@@ -96,8 +95,7 @@ void DirtyRows::add_children(SQLite::Database& database, const TableMap& child,
   } else {
     sql += condition;
   }
-  children_.push_back(
-      {child.id, child.key_width, key.on_delete == 'c', key_part, Prepared(database, sql)});
+  children_.push_back({child.id, child.key_width, cascades, key_part, Prepared(database, sql)});
 }
 
 bool DirtyRows::append_null_keyed(std::span<const StoredValue> key, Chunk* out) {

@@ -33,10 +33,9 @@ class DirtyRows {
   void visit_children(std::span<const StoredValue> key, const VisitChild& visit);
   /// Whether deleting a row of this table in PostgreSQL changes rows of others.
   bool has_actions() const { return !children_.empty(); }
-  /// Tables whose rows would make PostgreSQL refuse the delete.
+  /// Tables whose rows make the delete be refused: by PostgreSQL, or by the sink's own guard where
+  /// PostgreSQL would take them along.
   const std::vector<TableId>& refusing() const { return refusing_; }
-  /// Tables whose rows PostgreSQL would delete along with their parent.
-  const std::vector<TableId>& cascading() const { return cascading_; }
 
   const TableMap& map() const { return map_; }
 
@@ -56,7 +55,7 @@ class DirtyRows {
   Prepared exists_;
   Prepared null_keyed_;
   std::vector<Children> children_;
-  std::vector<TableId> refusing_, cascading_;
+  std::vector<TableId> refusing_;
   std::vector<StoredValue> child_key_;
 };
 

@@ -1,0 +1,122 @@
+// Rows that PostgreSQL's ON DELETE CASCADE would take along: the sink leaves none to it.
+#include <gmock/gmock.h>
+
+#include "tests/replication/sink_fixture.h"
+
+namespace switchback {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class SinkCascades : public test::SinkFixture {
+ protected:
+  /// p is referred to by t, which is referred to by g.
+  void make_three(const std::string& more_of_p = "") {
+    make("CREATE TABLE p (id text PRIMARY KEY" + more_of_p +
+         ");"
+         "CREATE TABLE t (id text PRIMARY KEY, p text REFERENCES p ON DELETE CASCADE);"
+         "CREATE TABLE g (id text PRIMARY KEY, t text REFERENCES t ON DELETE CASCADE)");
+  }
+  void fill(const std::string& value = "") {
+    value.empty() ? upsert("p", {"a"}) : upsert("p", {"a", value});
+    upsert("t", {"b", "a"});
+    upsert("g", {"c", "b"});
+    EXPECT_THAT(commit(), IsEmpty());
+  }
+};
+
+TEST_F(SinkCascades, ADeleteThatWouldTakeRowsAlongIsTurnedAway) {
+  make_three();
+  fill();
+  remove("p", {"a"});
+  const auto rejects = commit();
+  ASSERT_EQ(rejects.size(), 1u);
+  EXPECT_EQ(rejects[0].sqlstate, "23503");
+  EXPECT_THAT(rejects[0].reason, HasSubstr("rows of public.t still refer to it"));
+  EXPECT_EQ(sql("SELECT p.id || t.id || g.id FROM p, t, g"), "abc");
+}
+
+TEST_F(SinkCascades, RowsThatGoInTheSameBatchGo) {
+  make_three();
+  fill();
+  remove("g", {"c"});
+  remove("t", {"b"});
+  remove("p", {"a"});
+  EXPECT_THAT(commit(), IsEmpty());
+  fill();
+  remove("p", {"a"});  // in any order
+  remove("t", {"b"});
+  remove("g", {"c"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT count(*) FROM p, t, g"), "0");
+}
+
+TEST_F(SinkCascades, WhoMovesAwayKeepsWhatHangsOnIt) {
+  make_three(", u int UNIQUE");
+  fill("1");
+  remove("p", {"a"});
+  upsert("p", {"z", "1"});  // waits for the value of the one that goes
+  upsert("t", {"b", "z"});  // waits for its new parent
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT p.id || t.id || t.p || g.id FROM p, t, g"), "zbzc");
+}
+
+TEST_F(SinkCascades, ATreeOfOneTableGoesAtOnceAndInParts) {
+  make(
+      "CREATE TABLE n (a int, b text, up_a int, up_b text, PRIMARY KEY (a, b),"
+      " FOREIGN KEY (up_a, up_b) REFERENCES n ON DELETE CASCADE)");
+  for (const bool in_parts : {false, true}) {
+    upsert("n", {"1", "x", std::nullopt, std::nullopt});
+    upsert("n", {"2", "x", "1", "x"});
+    upsert("n", {"3", "x", "2", "x"});
+    EXPECT_THAT(commit(), IsEmpty());
+    remove("n", {"1", "x"});
+    if (in_parts) apply();
+    remove("n", {"2", "x"});
+    if (in_parts) apply();
+    remove("n", {"3", "x"});
+    EXPECT_THAT(commit(), IsEmpty());
+    EXPECT_EQ(sql("SELECT count(*) FROM n"), "0");
+  }
+}
+
+TEST_F(SinkCascades, RowsThatReferToEachOtherGo) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY, q text);"
+      "CREATE TABLE q (id text PRIMARY KEY, p text REFERENCES p ON DELETE CASCADE);"
+      "ALTER TABLE p ADD FOREIGN KEY (q) REFERENCES q ON DELETE CASCADE;"
+      "CREATE TABLE r (id text PRIMARY KEY, s text);"
+      "CREATE TABLE s (id text PRIMARY KEY, r text NOT NULL REFERENCES r);"
+      "ALTER TABLE r ADD FOREIGN KEY (s) REFERENCES s");
+  upsert("p", {"1", "2"});
+  upsert("q", {"2", "1"});
+  upsert("r", {"1", "2"});
+  upsert("s", {"2", "1"});
+  EXPECT_THAT(commit(), IsEmpty());
+  for (const char* name : {"p", "r"}) remove(name, {"1"});
+  for (const char* name : {"q", "s"}) remove(name, {"2"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT (SELECT count(*) FROM p) + (SELECT count(*) FROM q) +"
+                " (SELECT count(*) FROM r) + (SELECT count(*) FROM s)"),
+            "0");
+}
+
+TEST_F(SinkCascades, WhatNoMappingNamesIsLeftToTheCascade) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY);"
+      "CREATE TABLE own (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,"
+      " p text REFERENCES p ON DELETE CASCADE)");
+  table("own").only = Only::kPostgres;
+  sink_ = open_sink();
+  sink_->applied();
+  upsert("p", {"a"});
+  commit();
+  sql("SET switchback.applying = 'on'; INSERT INTO own (p) VALUES ('a')");
+  remove("p", {"a"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT count(*) FROM own"), "0");
+}
+
+}  // namespace
+}  // namespace switchback
