@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <exception>
 #include <thread>
@@ -111,6 +112,8 @@ struct AdminServer::Parts {
 
   bool token_needed(const Request& request) const {
     if (request.method != "GET" && request.method != "HEAD") return true;
+    // A report shows values of rows.
+    if (request.path.starts_with("/verify")) return true;
     return !is_loopback(options.host) && !always_open(request.path);
   }
 
@@ -158,6 +161,22 @@ struct AdminServer::Parts {
         order.to = *to;
       }
       out.set_content(handlers.flip(order) + "\n", kJson);
+    });
+    server.Post("/quarantine", [this](const Request& in, Response& out) {
+      out.set_content(handlers.quarantine(in.body) + "\n", kJson);
+    });
+  }
+
+  void verify_routes() {
+    server.Post("/verify", [this](const Request& in, Response& out) {
+      const std::uint64_t run = handlers.verify(parse_verify_order(in.body));
+      out.set_content(fmt::format("{{\"run\":{}}}\n", run), kJson);
+    });
+    server.Get("/verify", [this](const Request& in, Response& out) {
+      const std::string text = in.get_param_value("run");
+      std::uint64_t run = 0;
+      std::from_chars(text.data(), text.data() + text.size(), run);
+      out.set_content(handlers.verify_answer(run) + "\n", kJson);
     });
   }
 
@@ -216,6 +235,7 @@ AdminServer::AdminServer(AdminOptions options, AdminHandlers handlers)
     : parts_(std::make_unique<Parts>(std::move(options), std::move(handlers))) {
   parts_->guards();
   parts_->routes();
+  parts_->verify_routes();
   parts_->bind();
   replace_file(parts_->options.address_file, address_of(parts_->options.host, parts_->port) + "\n",
                0600);

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -13,6 +14,7 @@
 #include <string>
 
 #include "bridge/status.h"
+#include "bridge/verify/order.h"
 #include "state/model/phase.h"
 
 namespace switchback {
@@ -30,9 +32,12 @@ struct FlipOrder {
 struct AdminHandlers {
   std::function<bool()> ready;  // flowing, or settled with nothing to do
   std::function<Status()> status;
-  std::function<std::string()> metrics;               // Prometheus' text form
-  std::function<std::optional<Side>()> primary;       // empty: neither, or not known yet
-  std::function<std::string(const FlipOrder&)> flip;  // JSON
+  std::function<std::string()> metrics;                     // Prometheus' text form
+  std::function<std::optional<Side>()> primary;             // empty: neither, or not known yet
+  std::function<std::string(const FlipOrder&)> flip;        // JSON
+  std::function<std::uint64_t(const VerifyOrder&)> verify;  // begins; returns its number
+  std::function<std::string(std::uint64_t)> verify_answer;  // JSON: how far it is, or the report
+  std::function<std::string(const std::string& order)> quarantine;  // JSON for JSON
 };
 
 struct AdminOptions {

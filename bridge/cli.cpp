@@ -22,6 +22,8 @@ struct Parsed {
   StatusOptions status;
   FlipOptions flip;
   CheckOptions check;
+  QuarantineOptions quarantine;
+  VerifyOptions verify;
   AbandonOptions abandon;
   DemoOptions demo;
   std::string max_pause;
@@ -87,6 +89,20 @@ void add_looking(CLI::App& app, Parsed& parsed, const Commands& commands) {
   });
 }
 
+void add_verify(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* verify = add_command(
+      app, "verify", "Compare every row of both sides while they are in use, and name what differs",
+      "switchback verify --table orders --repair");
+  verify->add_option("--table", parsed.verify.table, "one table only, by its name in PostgreSQL");
+  verify->add_flag("--repair", parsed.verify.repair,
+                   "apply what the primary has to the other side where they differ");
+  verify->add_flag("--json", parsed.verify.json, "print the report as JSON");
+  verify->callback([&] {
+    parsed.json = parsed.verify.json;
+    parsed.chosen = [&] { return commands.verify(parsed.global, parsed.verify); };
+  });
+}
+
 void add_doing(CLI::App& app, Parsed& parsed, const Commands& commands) {
   CLI::App* run = add_command(
       app, "run", "The sidecar: installs, loads and streams; goes on wherever it finds the bridge",
@@ -102,6 +118,51 @@ void add_doing(CLI::App& app, Parsed& parsed, const Commands& commands) {
   abandon->add_flag("--yes", parsed.abandon.yes, "do not ask");
   abandon->callback(
       [&] { parsed.chosen = [&] { return commands.abandon(parsed.global, parsed.abandon); }; });
+}
+
+void add_quarantine(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* group = add_command(
+      app, "quarantine", "Rows that the other side could not take: which, why, and what to do",
+      "switchback quarantine list");
+  group->require_subcommand(1);
+  QuarantineOptions& options = parsed.quarantine;
+  const auto add = [&](QuarantineVerb verb, const char* name, const char* about,
+                       const char* example) {
+    CLI::App* command = add_command(*group, name, about, example);
+    command->add_option("--table", options.table, "of this table: public.orders, or orders");
+    if (verb != QuarantineVerb::kList) {
+      command->add_option("--key", options.key, "the row's key: 42, or '[\"42\",\"x\"]'");
+    }
+    command->add_flag("--json", options.json, "for programs");
+    command->callback([&parsed, &commands, &options, verb] {
+      options.verb = verb;
+      parsed.json = options.json;
+      parsed.chosen = [&] { return commands.quarantine(parsed.global, options); };
+    });
+    return command;
+  };
+  const auto add_doing = [&](QuarantineVerb verb, const char* name, const char* about,
+                             const char* example) {
+    CLI::App* command = add(verb, name, about, example);
+    command->add_flag("--all", options.all, "every entry (of --table, if one is named)");
+    return command;
+  };
+  add(QuarantineVerb::kList, "list", "Table, key, since when, and why",
+      "switchback quarantine list");
+  add(QuarantineVerb::kShow, "show", "The row as both sides have it now",
+      "switchback quarantine show --table public.orders --key 42");
+  add_doing(QuarantineVerb::kRetry, "retry",
+            "Read the row again from the primary and apply it; after you mended the cause",
+            "switchback quarantine retry --all");
+  add_doing(QuarantineVerb::kAccept, "accept",
+            "Leave the other side's row as it is: flips no longer wait for it",
+            "switchback quarantine accept --table public.orders --key 42");
+  add_doing(
+      QuarantineVerb::kDrop, "drop",
+      "Delete the other side's row, if it has one: flips no longer wait for it. The primary's "
+      "row stays",
+      "switchback quarantine drop --table public.orders --key 42 --yes")
+      ->add_flag("--yes", options.yes, "do not ask");
 }
 
 void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
@@ -166,6 +227,8 @@ int run_cli(int argc, const char* const* argv, const Commands& commands) {
       "side could not be reached\nexample:\n  switchback -c switchback.toml check");
   add_doing(app, parsed, commands);
   add_looking(app, parsed, commands);
+  add_verify(app, parsed, commands);
+  add_quarantine(app, parsed, commands);
   add_demo(app, parsed, commands);
 #ifdef SWITCHBACK_TEST_BUILD
   app.add_subcommand("failpoints", "")->group("")->callback([&] {

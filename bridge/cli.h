@@ -15,6 +15,8 @@ struct Commands {
   std::function<ExitCode(const GlobalOptions&, const StatusOptions&)> status;
   std::function<ExitCode(const GlobalOptions&, const FlipOptions&)> flip;
   std::function<ExitCode(const GlobalOptions&, const CheckOptions&)> check;
+  std::function<ExitCode(const GlobalOptions&, const QuarantineOptions&)> quarantine;
+  std::function<ExitCode(const GlobalOptions&, const VerifyOptions&)> verify;
   std::function<ExitCode(const GlobalOptions&, const AbandonOptions&)> abandon;
   std::function<ExitCode(const GlobalOptions&, const DemoOptions&)> demo;
   std::function<ExitCode()> failpoints;

@@ -282,6 +282,22 @@ void read_bridge(const ConfigReader& root, Config& config) {
   }
 }
 
+void read_verify(const ConfigReader& root, Config& config) {
+  const auto verify = root.sub("verify");
+  if (!verify) return;
+  verify->allow({"every", "rate"});
+  if (verify->string("every") == "off") {
+    config.verify_every = std::chrono::milliseconds(0);
+  } else if (const auto every = verify->duration("every")) {
+    if (every->count() == 0) verify->fail("every", "expected more than nothing, or \"off\"");
+    config.verify_every = *every;
+  }
+  if (const auto rate = verify->number("rate")) {
+    if (*rate < 0) verify->fail("rate", "expected rows a second, 0 for as many as can be read");
+    config.verify_rate = static_cast<std::uint64_t>(*rate);
+  }
+}
+
 toml::table parse_toml(std::string_view text, const std::filesystem::path& file) {
   try {
     return toml::parse(text, file.string());
@@ -326,7 +342,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file,
   config.file = std::filesystem::absolute(file).lexically_normal();
   const toml::table parsed = parse_toml(text, config.file);
   const ConfigReader root(parsed, config.file.filename().string(), "");
-  root.allow({"bridge", "postgres", "load", "admin", "store", "collection", "table"},
+  root.allow({"bridge", "postgres", "load", "admin", "verify", "store", "collection", "table"},
              {"hooks", "backup"});
   read_bridge(root, config);
   read_admin(root, config);
@@ -335,6 +351,7 @@ Config parse_config(std::string_view text, const std::filesystem::path& file,
     load->allow({"drop_constraints"});
     config.drop_constraints = load->boolean("drop_constraints").value_or(true);
   }
+  read_verify(root, config);
   read_collections(root, config);
   read_stores(root, config);
   read_tables(root, config);

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <optional>
@@ -83,6 +84,8 @@ struct Config {
   std::string conninfo;                         // never printed: it may hold a password
   std::optional<std::filesystem::path> schema;  // [postgres] schema
   bool drop_constraints = true;
+  std::chrono::milliseconds verify_every{3'600'000};  // 0: only when asked
+  std::uint64_t verify_rate = 20'000;  // rows a second of the sidecar's own comparisons; 0: any
   std::vector<StoreConfig> stores;
   std::vector<CollectionConfig> collections;  // together one more store
   std::vector<TableConfig> tables;

@@ -92,6 +92,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
   if (unit == "ms") return std::chrono::milliseconds(number);
   if (unit == "s") return std::chrono::seconds(number);
   if (unit == "m") return std::chrono::minutes(number);
+  if (unit == "h") return std::chrono::hours(number);
   return std::nullopt;
 }
 
@@ -153,6 +154,13 @@ std::optional<bool> ConfigReader::boolean(std::string_view key) const {
   if (node == nullptr) return std::nullopt;
   if (!node->is_boolean()) wrong_type(key, "true or false");
   return node->as_boolean()->get();
+}
+
+std::optional<std::int64_t> ConfigReader::number(std::string_view key) const {
+  const toml::node* node = table_->get(key);
+  if (node == nullptr) return std::nullopt;
+  if (!node->is_integer()) wrong_type(key, "a whole number");
+  return node->as_integer()->get();
 }
 
 std::optional<std::chrono::milliseconds> ConfigReader::duration(std::string_view key) const {

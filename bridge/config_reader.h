@@ -20,7 +20,7 @@ std::string nearest_word(std::string_view word, const std::vector<std::string>& 
 /// Equal but for ASCII case, which SQLite's names ignore and PostgreSQL folds in unquoted ones.
 bool same_name(std::string_view a, std::string_view b);
 
-/// "500ms", "2s", "1m"; nullopt for anything else.
+/// "500ms", "2s", "1m", "1h"; nullopt for anything else.
 std::optional<std::chrono::milliseconds> parse_duration(std::string_view text);
 
 class ConfigReader {
@@ -37,6 +37,7 @@ class ConfigReader {
   bool has(std::string_view key) const { return table_->contains(key); }
   std::optional<std::string> string(std::string_view key) const;
   std::optional<bool> boolean(std::string_view key) const;
+  std::optional<std::int64_t> number(std::string_view key) const;
   std::optional<std::chrono::milliseconds> duration(std::string_view key) const;
   /// A list of strings, or one string as a list of one.
   std::optional<std::vector<std::string>> strings(std::string_view key) const;

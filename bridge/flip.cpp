@@ -27,11 +27,12 @@ std::string_view command_for(Side to) {
 
 void add_quarantine_obstacle(const PumpProgress& pump, const FlipRequest& request,
                              std::vector<Obstacle>& out) {
-  out.push_back({fmt::format("{} rows are in quarantine: the other side could not take them",
-                             pump.quarantined),
-                 fmt::format("`switchback status` names them; correct them on the primary, then "
-                             "`switchback {}` again",
-                             command_for(request.to))});
+  out.push_back(
+      {fmt::format("{} rows are in quarantine: the other side could not take them",
+                   pump.quarantined),
+       fmt::format("`switchback quarantine list` names them and says what can be done; then "
+                   "`switchback {}` again",
+                   command_for(request.to))});
 }
 
 void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,

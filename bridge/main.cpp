@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
                   .status = status_command,
                   .flip = flip_command,
                   .check = check_command,
+                  .quarantine = quarantine_command,
+                  .verify = verify_command,
                   .abandon = abandon_command,
                   .demo = demo_command,
                   .failpoints = failpoints_command});

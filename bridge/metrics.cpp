@@ -79,6 +79,12 @@ struct Metrics::Parts {
       gauge("switchback_quarantined", "Rows that the other side could not take.");
   Family<Gauge>& unread =
       gauge("switchback_unread", "Files of the primary that cannot be carried over as they stand.");
+  Family<Gauge>& verified = gauge("switchback_verify_identical",
+                                  "1 if the last full comparison found no difference, else 0.");
+  Family<Gauge>& clean = gauge("switchback_verify_clean",
+                               "1 if it did and nothing has happened since that it could not see.");
+  Family<Gauge>& differing =
+      gauge("switchback_verify_rows_differing", "Rows that differed in the last full comparison.");
   Family<Counter>& changes = counter("switchback_applied_changes_total", "Changes applied.");
   Family<Counter>& batches = counter("switchback_batches_total", "Batches committed.");
   Family<Counter>& flips = counter("switchback_flips_total", "Flips done.");
@@ -142,6 +148,10 @@ void Metrics::set(const Status& status) {
   }
   parts_->quarantined.Add({}).Set(static_cast<double>(status.quarantined));
   parts_->unread.Add({}).Set(static_cast<double>(status.unread.size()));
+  if (!status.last_verify) return;
+  parts_->verified.Add({}).Set(status.last_verify->identical ? 1 : 0);
+  parts_->clean.Add({}).Set(status.last_verify->clean ? 1 : 0);
+  parts_->differing.Add({}).Set(static_cast<double>(status.last_verify->rows_differing));
 }
 
 std::string Metrics::text() const {

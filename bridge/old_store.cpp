@@ -37,12 +37,6 @@ std::filesystem::path old_store_place(const Config& config) {
                            : config.stores.front().sqlite;
 }
 
-std::string old_quarantine_place(const Config& config) {
-  return has_files(config)
-             ? fmt::format("table quarantine of {} (SQLite)", ledger_of(config).string())
-             : fmt::format("table {} of {}", kQuarantineTable, old_store_place(config).string());
-}
-
 std::vector<StoreSchema> read_old_schema(const Config& config) {
   std::vector<StoreSchema> schemas;
   for (const StoreConfig& store : config.stores) {

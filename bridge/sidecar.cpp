@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "bridge/old_store.h"
+#include "bridge/quarantine.h"
 #include "bridge/report_json.h"
 #include "state/base/log.h"
 
@@ -34,13 +35,10 @@ SideStatus side_status(const Config& config, const Picture& picture, Side side) 
   return status;
 }
 
-std::vector<std::string> needs_you(const Config& config, const Picture& picture) {
+std::vector<std::string> needs_you(const Picture& picture) {
   std::vector<std::string> out;
   if (picture.pump.quarantined != 0) {
-    out.push_back(
-        fmt::format("{} rows are in quarantine: table switchback.quarantine (PostgreSQL) or {} "
-                    "says which and why; correct them on the primary",
-                    picture.pump.quarantined, old_quarantine_place(config)));
+    out.push_back(quarantine_needs_you(picture.pump.quarantined));
   }
   if (picture.pump.counts.unexplained != 0) {
     out.push_back(
@@ -86,12 +84,15 @@ Status to_status(const Config& config, const Picture& picture) {
   status.changes = picture.pump.changes;
   status.unread = picture.pump.troubles;
   status.batches = picture.pump.batches;
-  status.needs_you = needs_you(config, picture);
+  status.needs_you = needs_you(picture);
   return status;
 }
 
 Sidecar::Sidecar(Supervisor& supervisor)
-    : supervisor_(supervisor), metrics_(supervisor.config().bridge) {
+    : supervisor_(supervisor),
+      metrics_(supervisor.config().bridge),
+      verifier_(supervisor, {.every = supervisor.config().verify_every,
+                             .rows_per_second = supervisor.config().verify_rate}) {
   const Config& config = supervisor.config();
   if (config.admin_host.empty()) return;
   server_ = std::make_unique<AdminServer>(
@@ -119,18 +120,31 @@ AdminHandlers Sidecar::handlers() {
                 return now.epoch != 0 && now.phase != Phase::kFlipping ? std::optional(now.primary)
                                                                        : std::nullopt;
               },
-          .flip = [this](const FlipOrder& order) { return flip(order); }};
+          .flip = [this](const FlipOrder& order) { return flip(order); },
+          .verify = [this](const VerifyOrder& order) { return verifier_.order(order); },
+          .verify_answer = [this](std::uint64_t run) { return verifier_.answer(run); },
+          .quarantine =
+              [this](const std::string& order) {
+                return to_json(act_on_quarantine(supervisor_, parse_quarantine_order(order)));
+              }};
 }
 
 Status Sidecar::status() {
-  return to_status(supervisor_.config(), supervisor_.picture());
+  Status status = to_status(supervisor_.config(), supervisor_.picture());
+  status.last_verify = verifier_.last();
+  if (status.last_verify && !status.last_verify->identical) {
+    status.needs_you.push_back(
+        "the two sides differ: `switchback verify` names the rows, "
+        "`switchback verify --repair` applies the primary's again");
+  }
+  return status;
 }
 
 std::string Sidecar::metrics() {
   const Picture now = supervisor_.picture();
   metrics_.note_progress(direction_of(now.primary), now.pump.changes, now.pump.batches);
   metrics_.note_counts(now.pump.counts);
-  metrics_.set(to_status(supervisor_.config(), now));
+  metrics_.set(status());
   return metrics_.text();
 }
 

@@ -10,6 +10,7 @@
 #include "bridge/metrics.h"
 #include "bridge/status.h"
 #include "bridge/supervisor.h"
+#include "bridge/verifier.h"
 
 namespace switchback {
 
@@ -27,6 +28,7 @@ class Sidecar {
 
   Supervisor& supervisor_;
   Metrics metrics_;
+  Verifier verifier_;
   std::unique_ptr<AdminServer> server_;  // last: its threads call the members above
 };
 

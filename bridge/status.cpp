@@ -73,8 +73,12 @@ std::string to_json(const Status& status) {
   for (const auto& table : status.tables) {
     json.begin_object().member("name", table.name).member("rows", table.rows).end_object();
   }
-  // The verifier comes with a later version; the key is there so that programs can rely on it.
-  json.end_array().key("last_verify").null();
+  json.end_array().key("last_verify");
+  if (status.last_verify) {
+    write_verify(json, *status.last_verify);
+  } else {
+    json.null();
+  }
   json.key("rates")
       .begin_object()
       .member("changes_per_second", status.changes_per_second)

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "bridge/last_verify.h"
 #include "state/model/phase.h"
 #include "state/ports/change_source.h"
 
@@ -55,9 +56,10 @@ struct Status {
   double changes_per_second = 0;
   std::uint64_t changes = 0;  // applied since the sidecar started
   std::uint64_t batches = 0;
-  SourceCounts counts;                 // of the pump that runs
-  std::vector<SourceTrouble> unread;   // what the pump cannot read now
-  std::vector<std::string> needs_you;  // what waits for a person, with the next command
+  SourceCounts counts;                      // of the pump that runs
+  std::optional<VerifyStatus> last_verify;  // empty: none yet
+  std::vector<SourceTrouble> unread;        // what the pump cannot read now
+  std::vector<std::string> needs_you;       // what waits for a person, with the next command
 };
 
 std::string to_json(const Status& status);

@@ -103,6 +103,10 @@ Status parse_status(std::string_view json) {
   const Element capture = member(root, "capture");
   status.counts.prunes = get<std::uint64_t>(capture, "prunes");
   status.counts.unexplained = get<std::uint64_t>(capture, "unexplained");
+  if (const Element last = member(root, "last_verify"); !last.is_null()) {
+    status.last_verify = parse_verify(simdjson::minify(last));
+    if (!status.last_verify) fail("last_verify");
+  }
   using Array = simdjson::dom::array;
   for (const Element item : get<Array>(root, "groups")) status.groups.push_back(parse_group(item));
   for (const Element item : get<Array>(root, "tables")) {

@@ -7,6 +7,7 @@
 
 #include "bridge/conninfo.h"
 #include "bridge/old_store.h"
+#include "bridge/quarantine.h"
 #include "bridge/site.h"
 #include "replication/meta.h"
 #include "state/ledger/state_dir.h"
@@ -50,12 +51,9 @@ void note_error(Status& status, const Error& error) {
   status.needs_you.push_back(error.what());
 }
 
-void note_quarantine(Status& status, const Config& config) {
+void note_quarantine(Status& status) {
   if (status.quarantined == 0) return;
-  status.needs_you.push_back(fmt::format(
-      "{} rows are in quarantine; they block a flip: SELECT table_name, key, reason FROM "
-      "switchback.quarantine (of the old store: {})",
-      status.quarantined, old_quarantine_place(config)));
+  status.needs_you.push_back(quarantine_needs_you(status.quarantined));
 }
 
 /// Which side the gates say is primary, and what to do if neither is.
@@ -120,6 +118,7 @@ Status status_without_sidecar(const Config& config) {
   status.bridge = config.bridge;
   status.running = StateDir::holder(config.state_dir).has_value();  // with [admin] listen = "off"
   status.sides = sides_of(config);
+  status.last_verify = read_last_verify(config.state_dir / "verify.json");
   GroupStatus group{.name = "all", .phase = Phase::kIdle, .primary = {}, .epoch = 0, .lag = {}};
   try {
     const Site site = open_site(config, SchemaUse::kTry);
@@ -127,7 +126,11 @@ Status status_without_sidecar(const Config& config) {
     const GateState old_side = site.old_side->make_gate(site.group())->inspect(deadline);
     const GateState postgres = site.postgres->make_gate(site.group())->inspect(deadline);
     judge_gates(status, group, old_side, postgres);
-    status.quarantined = site.old_side->quarantined() + site.postgres->quarantined();
+    for (const Side side : {Side::kOld, Side::kPostgres}) {
+      for (const auto& entry : site.of(side).quarantine()) {
+        if (!entry.accepted) ++status.quarantined;
+      }
+    }
     Connection connection = connect(config, "status");
     read_postgres_tables(status, connection);
     if (!status.load.empty()) group.phase = Phase::kSnapshot;
@@ -136,7 +139,7 @@ Status status_without_sidecar(const Config& config) {
     note_error(status, error);
   }
   status.groups.push_back(group);
-  note_quarantine(status, config);
+  note_quarantine(status);
   return status;
 }
 

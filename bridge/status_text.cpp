@@ -64,6 +64,14 @@ void write_load(std::string& out, const Status& status) {
   }
 }
 
+std::string verify_words(const VerifyStatus& last) {
+  std::string out =
+      last.identical ? fmt::format("verified identical at {}", last.at)
+                     : fmt::format("verified at {}: {} rows differ", last.at, last.rows_differing);
+  if (last.identical && !last.clean) out += fmt::format("; not clean since: {}", last.why);
+  return out + "\n";
+}
+
 }  // namespace
 
 std::string to_text(const Status& status) {
@@ -82,6 +90,7 @@ std::string to_text(const Status& status) {
     out += fmt::format("\n{:.0f} changes/s now, {} changes in {} batches since the start\n",
                        status.changes_per_second, status.changes, status.batches);
   }
+  if (status.last_verify) out += verify_words(*status.last_verify);
   if (status.counts.unexplained > 0) {
     out += fmt::format("{} unexplained commits\n", status.counts.unexplained);
   }

@@ -65,6 +65,9 @@ class Supervisor {
   /// there was no such moment in time, and then the job may still run later.
   void with_pump(Pump::Job job);
 
+  /// Into the audit log. Throws Error(kDisk).
+  void note(const AuditEntry& entry) { audit_.append(entry); }
+
   Picture picture() const;
   /// As opened by the last bring-up; empty before the first.
   std::shared_ptr<const Site> site() const;

@@ -44,6 +44,23 @@ struct CheckOptions {
   bool json = false;
 };
 
+enum class QuarantineVerb { kList, kShow, kRetry, kAccept, kDrop };
+
+struct QuarantineOptions {
+  QuarantineVerb verb = QuarantineVerb::kList;
+  std::string table;  // empty: any
+  std::string key;    // empty: any
+  bool all = false;
+  bool yes = false;
+  bool json = false;
+};
+
+struct VerifyOptions {
+  std::string table;  // empty: all
+  bool repair = false;
+  bool json = false;
+};
+
 struct AbandonOptions {
   bool yes = false;
 };
@@ -53,6 +70,8 @@ ExitCode status_command(const GlobalOptions& global, const StatusOptions& option
 /// cutover and rollback.
 ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options);
 ExitCode check_command(const GlobalOptions& global, const CheckOptions& options);
+ExitCode quarantine_command(const GlobalOptions& global, const QuarantineOptions& options);
+ExitCode verify_command(const GlobalOptions& global, const VerifyOptions& options);
 ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& options);
 ExitCode demo_command(const GlobalOptions& global, const DemoOptions& options);
 /// Hidden; in test builds only: the names of all failpoints.

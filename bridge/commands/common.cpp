@@ -8,6 +8,8 @@
 #include <iostream>
 
 #include "bridge/private_postgres.h"
+#include "bridge/site.h"
+#include "bridge/snapshot.h"
 #include "state/base/error.h"
 
 namespace switchback {
@@ -25,6 +27,13 @@ std::filesystem::path private_postgres_folder(const Config& config) {
   // PostgreSQL refuses root, and its own user could not enter root's 0700 state directory.
   if (::geteuid() == 0) return config.state_dir.string() + ".pg";
   return config.state_dir / "postgres";
+}
+
+void require_installed(const Config& config) {
+  const Site site = open_site(config, SchemaUse::kTry);
+  if (site.old_side->plan_install().empty() && load_done(site)) return;
+  throw Error(ErrorKind::kRefused, Retry::kNever, "this bridge is not set up and loaded yet",
+              {.next = "switchback run, and then again when `switchback status` shows forward"});
 }
 
 std::string who_asks() {

@@ -17,6 +17,10 @@ Config read_config(const GlobalOptions& global);
 /// Where [postgres] private = true keeps its server.
 std::filesystem::path private_postgres_folder(const Config& config);
 
+/// For commands that do without a sidecar, and neither install nor load: that is what `run` is for,
+/// with somebody watching. Throws Error(kRefused) if that is not done yet.
+void require_installed(const Config& config);
+
 /// The operating system's user name, for the audit log.
 std::string who_asks();
 

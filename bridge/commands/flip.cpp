@@ -10,8 +10,6 @@
 #include "bridge/commands/common.h"
 #include "bridge/report_json.h"
 #include "bridge/signals.h"
-#include "bridge/site.h"
-#include "bridge/snapshot.h"
 #include "bridge/supervisor.h"
 
 namespace switchback {
@@ -19,14 +17,6 @@ namespace {
 
 // A flip waits out several tries and makes a slot first; past this the sidecar hangs.
 constexpr std::chrono::minutes kAnswerLimit{5};
-
-// A flip never installs or loads: that is what `run` is for, with somebody watching.
-void require_installed(const Config& config) {
-  const Site site = open_site(config, SchemaUse::kTry);
-  if (site.old_side->plan_install().empty() && load_done(site)) return;
-  throw Error(ErrorKind::kRefused, Retry::kNever, "this bridge is not set up and loaded yet",
-              {.next = "switchback run, and flip when `switchback status` shows forward"});
-}
 
 std::string flip_alone(const Config& config, const FlipOrder& order) {
   require_installed(config);

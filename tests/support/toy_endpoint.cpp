@@ -76,6 +76,13 @@ bool ToyStore::erase(TableId table, const ToyRow& key) {
   return change(table, key, std::nullopt);
 }
 
+void ToyStore::tamper(TableId table, const ToyRow& key, const ToyRow& row) {
+  const std::lock_guard lock(mutex_);
+  const ToyKey at = key_of(table, key, mapping_->table(table).key_width);
+  rows_.erase(at);
+  if (!row.empty()) rows_.emplace(at, row);
+}
+
 std::map<ToyKey, ToyRow> ToyStore::rows() const {
   const std::lock_guard lock(mutex_);
   return rows_;

@@ -41,6 +41,8 @@ class ToyStore {
   bool write(TableId table, const ToyRow& row);
   bool erase(TableId table, const ToyRow& key);
   std::map<ToyKey, ToyRow> rows() const;
+  /// What nobody sees: past the fence, and not in the log. An empty row: it is gone.
+  void tamper(TableId table, const ToyRow& key, const ToyRow& row);
   /// Throws a retryable Error on the N-th next commit, before (or after) it took effect.
   void fail_commit(int nth, bool after);
   /// Begins a new history, as a restored copy would.

@@ -1,0 +1,143 @@
+#include "bridge/verify/live.h"
+
+#include <fmt/format.h>
+
+#include <memory>
+#include <utility>
+
+#include "bridge/reapply.h"
+#include "state/base/error.h"
+
+namespace switchback {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kMostTries = 5;
+constexpr milliseconds kBetweenTries{500};
+constexpr milliseconds kLookForPosition{2};
+
+/// The bridge as it was when the comparison began.
+struct Standing {
+  std::shared_ptr<const Site> site;
+  Side primary;
+  Epoch epoch;
+};
+
+Standing standing_of(const Supervisor& supervisor) {
+  const Picture now = supervisor.picture();
+  const auto site = supervisor.site();
+  if (!site || (now.phase != Phase::kForward && now.phase != Phase::kReverse)) {
+    throw Error(ErrorKind::kRefused, Retry::kLater,
+                fmt::format("the bridge is in phase {}; only forward and reverse can be compared",
+                            to_string(now.phase)),
+                {.next = "wait until `switchback status` shows forward or reverse"});
+  }
+  return {site, now.primary, now.epoch};
+}
+
+/// Waits until the pump has carried what the primary had at a position.
+class Carrier {
+ public:
+  Carrier(Supervisor& supervisor, Standing standing, const Pace& pace)
+      : supervisor_(supervisor), standing_(std::move(standing)), pace_(pace) {}
+
+  bool operator()(const Position& position, Deadline deadline) {
+    // An LSN that nothing of ours follows is never reached: a marker of ours does.
+    const Position wanted = standing_.primary == Side::kPostgres ? marker().mark() : position;
+    for (;;) {
+      const Picture now = supervisor_.picture();
+      if (now.epoch != standing_.epoch || now.primary != standing_.primary) {
+        throw Error(ErrorKind::kBusy, Retry::kLater, "a flip came in between");
+      }
+      if (wanted == Position{} || now.pump.durable.reaches(wanted)) return true;
+      if (now.pump.state == PumpState::kStopped && now.pump.error) throw *now.pump.error;
+      if (deadline.passed()) return false;
+      pace_.wait(kLookForPosition);
+    }
+  }
+
+ private:
+  WriteGate& marker() {
+    if (!marker_) marker_ = standing_.site->postgres->make_gate(standing_.site->group());
+    return *marker_;
+  }
+
+  Supervisor& supervisor_;
+  const Standing standing_;
+  const Pace& pace_;
+  std::unique_ptr<WriteGate> marker_;
+};
+
+VerifySides sides_of(const Standing& standing, std::shared_ptr<Carrier> carrier) {
+  VerifySides sides;
+  sides.mapping = standing.site->mapping;
+  sides.primary = standing.primary;
+  sides.make_reader = [site = standing.site](Side side) { return site->of(side).make_reader(); };
+  sides.carried = [carrier = std::move(carrier)](const Position& position, Deadline deadline) {
+    return (*carrier)(position, deadline);
+  };
+  sides.quarantine = [site = standing.site, to = other(standing.primary)] {
+    return site->of(to).quarantine();
+  };
+  return sides;
+}
+
+std::vector<TableId> tables_of(const Mapping& mapping, const std::string& name) {
+  auto all = mapping.parents_first();
+  if (name.empty()) return all;
+  std::erase_if(all, [&](TableId id) {
+    const TableMap& map = mapping.table(id);
+    return name != map.table && name != map.schema + "." + map.table;
+  });
+  if (!all.empty()) return all;
+  throw Error(ErrorKind::kUsage, Retry::kNever, "no table of that name is carried by this bridge",
+              {.object = name, .next = "`switchback status` lists the tables"});
+}
+
+void reapply_by_pump(Supervisor& supervisor, const Chunk& keys) {
+  // The job may outlive this call.
+  const auto own = std::make_shared<const Chunk>(keys);
+  supervisor.with_pump([own](Pump::Parts& parts, const Position& applied) {
+    const auto reader = parts.make_reader();
+    reapply(*own, applied, *reader, *parts.sink);
+  });
+}
+
+VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order, const Pace& pace,
+                      const Sweep::Report& tell) {
+  const Standing standing = standing_of(supervisor);
+  const auto tables = tables_of(*standing.site->mapping, order.table);
+  Sweep sweep(sides_of(standing, std::make_shared<Carrier>(supervisor, standing, pace)), pace,
+              tell);
+  VerifyReport report = sweep.run(tables);
+  if (order.repair) {
+    sweep.repair(report, [&](const Chunk& keys) { reapply_by_pump(supervisor, keys); });
+  }
+  return report;
+}
+
+}  // namespace
+
+VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,
+                        std::uint64_t rows_per_second, std::stop_token stop,
+                        const Sweep::Report& tell) {
+  const Pace pace(rows_per_second, std::move(stop));
+  for (int tries = 1;; ++tries) {
+    const Epoch epoch = supervisor.picture().epoch;
+    try {
+      VerifyReport report = run_once(supervisor, order, pace, tell);
+      if (supervisor.picture().epoch == epoch) return report;
+    } catch (const Error& error) {
+      if (supervisor.picture().epoch == epoch || pace.stop().stop_requested()) throw;
+    }
+    if (tries == kMostTries) {
+      throw Error(ErrorKind::kBusy, Retry::kLater,
+                  "flips came in between, again and again: nothing can be said of the two sides",
+                  {.next = "`switchback verify` again when no flip is under way"});
+    }
+    pace.wait(kBetweenTries);
+  }
+}
+
+}  // namespace switchback
