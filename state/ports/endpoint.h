@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "state/model/table_map.h"
@@ -38,6 +39,10 @@ struct QuarantineEntry {
   bool accepted = false;
 };
 
+/// schema.table as people read it, without quotes.
+std::string qualified_name(const TableMap& table);
+std::optional<TableId> find_qualified(const Mapping& mapping, std::string_view name);
+
 class Endpoint {
  public:
   virtual ~Endpoint() = default;
@@ -58,8 +63,6 @@ class Endpoint {
   /// The book of what this side could not take, accepted entries too, by table and key; empty while
   /// nothing is installed.
   virtual std::vector<QuarantineEntry> quarantine() { return {}; }
-  /// How many of them are open.
-  virtual std::uint64_t quarantined() { return 0; }
 
   /// What must stay as it is for a comparison made earlier to hold: fences, capture, what carries
   /// changes, the tables' own shape. Name -> how it stands, so that even what was changed and put

@@ -6,6 +6,7 @@
 
 #include "state/base/json_text.h"
 #include "state/ports/change_sink.h"
+#include "state/ports/endpoint.h"
 
 namespace switchback {
 namespace {
@@ -102,6 +103,17 @@ std::string key_text(const Chunk& chunk, std::span<const Cell> key) {
     append_cell(out, chunk, key[i]);
   }
   return out + "]";
+}
+
+std::string qualified_name(const TableMap& table) {
+  return table.schema + "." + table.table;
+}
+
+std::optional<TableId> find_qualified(const Mapping& mapping, std::string_view name) {
+  for (const TableMap& table : mapping.tables) {
+    if (qualified_name(table) == name) return table.id;
+  }
+  return std::nullopt;
 }
 
 bool add_key_of(const TableMap& table, std::string_view key, Chunk& out) {

@@ -99,7 +99,7 @@ class Faults(FaultTest):
             database.execute("INSERT INTO users (id, username) VALUES ('nul', 'a' || char(0) || 'b')")
             life.start_application()
             wait_until(lambda: (life.status() or {}).get("quarantined") == 2, "both rows are in quarantine")
-            self.refused(life, "cutover", "2 rows are in quarantine.*correct them on the primary")
+            self.refused(life, "cutover", "2 rows are in quarantine.*switchback quarantine list")
             with life.postgres() as connection, connection.cursor() as cursor:
                 cursor.execute("SELECT table_name, key, reason FROM switchback.quarantine ORDER BY 1")
                 named = cursor.fetchall()

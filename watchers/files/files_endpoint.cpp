@@ -54,10 +54,14 @@ class FilesEndpoint final : public Endpoint {
   }
   std::vector<Finding> check() override;
   void backup(const fs::path& name) override { backup_files(*documents_, name); }
-  std::uint64_t quarantined() override {
+  std::vector<QuarantineEntry> quarantine() override {
     std::error_code code;
-    if (!fs::exists(options_.ledger, code)) return 0;
-    return FilesLedger::open(options_.ledger, false)->quarantined();
+    if (!fs::exists(options_.ledger, code)) return {};
+    auto entries = FilesLedger::open(options_.ledger, false)->quarantine();
+    for (QuarantineEntry& entry : entries) {
+      entry.table = find_qualified(*mapping_, entry.name);
+    }
+    return entries;
   }
   std::vector<std::string> plan_install() override;
   void install() override;

@@ -35,8 +35,8 @@ CREATE TABLE serial(collection INTEGER, level INTEGER, value INTEGER NOT NULL,
 CREATE TABLE log(seq INTEGER PRIMARY KEY AUTOINCREMENT, nonce INTEGER NOT NULL DEFAULT (random()),
   tbl INTEGER NOT NULL, key BLOB NOT NULL);
 CREATE TABLE position(history INTEGER NOT NULL, value INTEGER NOT NULL, proof INTEGER NOT NULL);
-CREATE TABLE quarantine(tbl TEXT, key TEXT, reason TEXT, since TEXT, PRIMARY KEY(tbl, key))
-  WITHOUT ROWID;
+CREATE TABLE quarantine(tbl TEXT, key TEXT, reason TEXT, since TEXT, accepted INTEGER,
+  PRIMARY KEY(tbl, key)) WITHOUT ROWID;
 CREATE TABLE gate(grp TEXT PRIMARY KEY, door TEXT NOT NULL, epoch INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE fence(path TEXT PRIMARY KEY, mode INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE intent(id INTEGER PRIMARY KEY, root TEXT NOT NULL, path TEXT NOT NULL, before BLOB,
@@ -185,9 +185,12 @@ void FilesLedger::put_applied(const Position& position) {
 }
 
 void FilesLedger::put_quarantine(std::string_view table, std::string_view key,
-                                 std::string_view reason) {
-  database_->run("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?, datetime('now'))",
-                 std::string(table), std::string(key), std::string(reason));
+                                 std::string_view reason, bool accepted) {
+  database_->run(
+      "INSERT INTO quarantine(tbl, key, reason, accepted, since) VALUES (?, ?, ?, ?, "
+      "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) ON CONFLICT(tbl, key) DO UPDATE SET "
+      "reason = excluded.reason, accepted = excluded.accepted",
+      std::string(table), std::string(key), std::string(reason), accepted);
 }
 
 void FilesLedger::remove_quarantine(std::string_view table, std::string_view key) {
@@ -195,8 +198,23 @@ void FilesLedger::remove_quarantine(std::string_view table, std::string_view key
                  std::string(key));
 }
 
+std::vector<QuarantineEntry> FilesLedger::quarantine() const {
+  auto rows = database_->query(
+      "SELECT tbl, key, reason, since, accepted FROM quarantine ORDER BY tbl, key");
+  std::vector<QuarantineEntry> entries;
+  while (rows.next()) {
+    entries.push_back(
+        {{}, rows.text(0), rows.text(1), rows.text(2), "", rows.text(3), rows.integer(4) != 0});
+  }
+  return entries;
+}
+
+bool FilesLedger::has_quarantine() const {
+  return database_->query("SELECT 1 FROM quarantine LIMIT 1").next();
+}
+
 std::uint64_t FilesLedger::quarantined() const {
-  auto row = database_->query("SELECT count(*) FROM quarantine");
+  auto row = database_->query("SELECT count(*) FROM quarantine WHERE accepted IS NOT 1");
   row.next();
   return row.whole(0);
 }

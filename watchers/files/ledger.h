@@ -24,6 +24,7 @@
 #include "state/model/phase.h"
 #include "state/model/position.h"
 #include "state/model/table_map.h"
+#include "state/ports/endpoint.h"
 #include "watchers/files/file_read.h"
 #include "watchers/files/memory.h"
 
@@ -156,9 +157,12 @@ class FilesLedger final : public Identities {
   /// What the sink has applied; {} if nothing.
   Position applied() const;
   void put_applied(const Position& position);
-  void put_quarantine(std::string_view table, std::string_view key, std::string_view reason);
+  void put_quarantine(std::string_view table, std::string_view key, std::string_view reason,
+                      bool accepted = false);
   void remove_quarantine(std::string_view table, std::string_view key);
-  std::uint64_t quarantined() const;
+  std::vector<QuarantineEntry> quarantine() const;  // without TableIds
+  bool has_quarantine() const;
+  std::uint64_t quarantined() const;  // not accepted
 
   void add_intent(const FileWrite& write);
   std::vector<FileWrite> intents() const;

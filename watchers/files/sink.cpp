@@ -86,10 +86,7 @@ class FilesSink final : public ChangeSink {
   void tell_others(const FileWrite& write);
   void reject_all(const Chunk& changes, const std::string& reason,
                   std::vector<Reject>& rejects) const;
-  std::string table_name(TableId table) const {
-    const TableMap& map = mapping_->table(table);
-    return map.schema + "." + map.table;
-  }
+  std::string table_name(TableId table) const { return qualified_name(mapping_->table(table)); }
 
   const std::shared_ptr<const Mapping> mapping_;
   const std::shared_ptr<const DocumentMap> documents_;
@@ -124,7 +121,7 @@ void FilesSink::begin() {
 }
 
 void FilesSink::note_keys(const Chunk& chunk) {
-  if (ledger_->quarantined() == 0) return;
+  if (!ledger_->has_quarantine()) return;
   for (const Change& change : chunk.changes()) {
     if (change.op == Op::kTruncate) continue;
     const std::uint16_t width = mapping_->table(change.table).key_width;
@@ -350,7 +347,7 @@ void FilesSink::commit(const Position& position, std::span<const Reject> rejects
   if (!write_) begin();
   for (const auto& [table, key] : keys_) ledger_->remove_quarantine(table, key);
   for (const Reject& reject : rejects) {
-    ledger_->put_quarantine(table_name(reject.table), reject.key, reject.reason);
+    ledger_->put_quarantine(table_name(reject.table), reject.key, reject.reason, reject.accepted);
   }
   ledger_->put_applied(position);
   // From here on the outcome may be unknown, so what is staged stays: whoever recovers knows.

@@ -118,7 +118,7 @@ std::vector<RowName> ChunkWriter::rows_of(const Chunk& chunk, const Change& chan
 
 /// The change is in: whatever was said against its rows before is over.
 void ChunkWriter::is_done(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects) {
-  if (rejected_.empty() && quarantine_.open() == 0) return;
+  if (rejected_.empty() && quarantine_.empty()) return;
   const TableMap& map = mapping_.table(change.table);
   if (change.op == Op::kTruncate) {
     std::erase_if(rejects, [&](const Reject& one) { return one.table == change.table; });
@@ -130,7 +130,7 @@ void ChunkWriter::is_done(const Chunk& chunk, const Change& change, std::vector<
 }
 
 void ChunkWriter::end_quarantine(const RowName& row, std::vector<Reject>& rejects) {
-  if (quarantine_.open() != 0) quarantine_.end(mapping_.table(row.first).old_table, row.second);
+  if (!quarantine_.empty()) quarantine_.end(mapping_.table(row.first).old_table, row.second);
   if (rejected_.erase(row) == 0) return;
   std::erase_if(rejects,
                 [&](const Reject& one) { return one.table == row.first && one.key == row.second; });

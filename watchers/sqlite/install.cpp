@@ -64,7 +64,8 @@ std::vector<OwnTable> own_tables(const Mapping& mapping) {
       table(kGateTable, "grp TEXT PRIMARY KEY, door TEXT, epoch INTEGER"),
       table(kPositionTable,
             "store TEXT PRIMARY KEY, history INTEGER, value INTEGER, proof INTEGER"),
-      table(kQuarantineTable, "tbl TEXT, key TEXT, reason TEXT, since TEXT, PRIMARY KEY(tbl, key)"),
+      table(kQuarantineTable,
+            "tbl TEXT, key TEXT, reason TEXT, since TEXT, accepted INTEGER, PRIMARY KEY(tbl, key)"),
       table(kMetaTable, "name TEXT PRIMARY KEY, value"),
   };
 }

@@ -20,7 +20,8 @@ inline constexpr std::string_view kGateTable = "_switchback_gate";
 // _switchback_position(store TEXT PRIMARY KEY, history INTEGER, value INTEGER, proof INTEGER): what
 // the reverse sink has applied. Unsigned 64-bit numbers are stored as their signed twins.
 inline constexpr std::string_view kPositionTable = "_switchback_position";
-// _switchback_quarantine(tbl TEXT, key TEXT, reason TEXT, since TEXT, PRIMARY KEY(tbl, key)).
+// _switchback_quarantine(tbl TEXT, key TEXT, reason TEXT, since TEXT, accepted INTEGER, PRIMARY
+// KEY(tbl, key)).
 inline constexpr std::string_view kQuarantineTable = "_switchback_quarantine";
 // _switchback_meta(name TEXT PRIMARY KEY, value): 'bridge', 'store', 'history' (the log's),
 // 'format'.

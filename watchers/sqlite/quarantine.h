@@ -8,8 +8,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
-#include "watchers/sqlite/prepared.h"
+#include "state/ports/endpoint.h"
 
 namespace switchback {
 
@@ -17,10 +18,12 @@ class SqliteQuarantine {
  public:
   explicit SqliteQuarantine(SQLite::Database& database);
 
+  /// Entries that nobody has accepted.
   std::uint64_t open() const { return open_; }
+  bool empty() const { return entries_ == 0; }
   bool has(const std::string& table, const std::string& key);
   /// recount() after the last one.
-  void add(const std::string& table, const std::string& key, const std::string& reason);
+  void add(const std::string& table, const Reject& reject);
   /// A later change of the key was applied.
   void end(const std::string& table, const std::string& key);
   void end_all(const std::string& table);
@@ -33,11 +36,14 @@ class SqliteQuarantine {
   SQLite::Statement add_;
   SQLite::Statement end_;
   SQLite::Statement end_all_;
+  SQLite::Statement count_;
+  std::uint64_t entries_ = 0;
   std::uint64_t open_ = 0;
 };
 
-/// Open entries, for whoever has no connection of its own; 0 while nothing is installed. Throws
+/// All entries, for whoever has no connection of its own; none while nothing is installed. Throws
 /// Error.
-std::uint64_t count_quarantined(const std::filesystem::path& database);
+std::vector<QuarantineEntry> read_quarantine(const std::filesystem::path& database,
+                                             const Mapping& mapping, const std::string& store);
 
 }  // namespace switchback

@@ -145,7 +145,7 @@ void SqliteSink::commit(const Position& position, std::span<const Reject> reject
   guarded([&] {
     begin();
     for (const auto& one : rejects) {
-      quarantine_->add(mapping_->table(one.table).old_table, one.key, one.reason);
+      quarantine_->add(mapping_->table(one.table).old_table, one);
     }
     if (!rejects.empty()) quarantine_->recount();
     write_position(position);

@@ -38,7 +38,9 @@ class SqliteEndpoint final : public Endpoint {
   void backup(const std::filesystem::path& name) override {
     backup_sqlite(options_.path, name.string() + ".db");
   }
-  std::uint64_t quarantined() override { return count_quarantined(options_.path); }
+  std::vector<QuarantineEntry> quarantine() override {
+    return read_quarantine(options_.path, *mapping_, options_.store);
+  }
   std::vector<std::string> plan_install() override { return installer().plan(); }
   void install() override { installer().install(); }
   std::string removal_script() override { return installer().removal_script(); }
