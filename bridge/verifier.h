@@ -23,7 +23,7 @@ struct VerifyPlan {
   std::chrono::milliseconds every{0};  // between the end of one and the next; 0: only when asked
   std::uint64_t rows_per_second = 0;   // of the sidecar's own; 0: as fast as it can
   std::chrono::milliseconds first{5'000};  // after the bridge has come up
-  std::chrono::milliseconds watch_every{10'000};
+  std::chrono::milliseconds watch_every{20'000};
 };
 
 class Verifier {

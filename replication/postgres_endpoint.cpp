@@ -10,6 +10,7 @@
 #include "replication/reader.h"
 #include "replication/sink.h"
 #include "replication/source.h"
+#include "replication/standing.h"
 
 namespace switchback {
 namespace {
@@ -42,6 +43,10 @@ class PostgresEndpoint final : public Endpoint {
     Connection sql = connect();
     if (!has_meta(sql)) return {};
     return read_quarantine(sql, *mapping_);
+  }
+  std::map<std::string, std::string> standing() override {
+    Connection sql = connect();
+    return postgres_standing(sql, *mapping_, options_.store);
   }
   std::vector<std::string> plan_install() override {
     Connection sql = connect();

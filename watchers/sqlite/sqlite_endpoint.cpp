@@ -6,6 +6,7 @@
 #include "watchers/sqlite/check.h"
 #include "watchers/sqlite/gate.h"
 #include "watchers/sqlite/install.h"
+#include "watchers/sqlite/objects.h"
 #include "watchers/sqlite/power_loss.h"
 #include "watchers/sqlite/quarantine.h"
 #include "watchers/sqlite/reader.h"
@@ -14,6 +15,16 @@
 
 namespace switchback {
 namespace {
+
+/// Any DDL raises it, also one that takes a trigger away and puts it back.
+std::string schema_number(const std::filesystem::path& path) {
+  SQLite::Database database = open_database(path, SqliteUse::kRead);
+  try {
+    return database.execAndGet("PRAGMA main.schema_version").getString();
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path);
+  }
+}
 
 class SqliteEndpoint final : public Endpoint {
  public:
@@ -40,6 +51,9 @@ class SqliteEndpoint final : public Endpoint {
   }
   std::vector<QuarantineEntry> quarantine() override {
     return read_quarantine(options_.path, *mapping_, options_.store);
+  }
+  std::map<std::string, std::string> standing() override {
+    return {{"the schema of " + options_.path.string(), schema_number(options_.path)}};
   }
   std::vector<std::string> plan_install() override { return installer().plan(); }
   void install() override { installer().install(); }
