@@ -82,17 +82,18 @@ class Putting {
         start.born ? std::nullopt
                    : std::optional<Rows>(std::in_place, lens_, plan_, start.input(), start.memory);
     Refusals refused;
-    RecordState state = write(start, refused);
+    RowsAtStart rows(plan_, start.input(), start.memory, start.born);
+    RecordState state = write(start, rows, refused);
     while (const auto more = judge(before ? &*before : nullptr, state, refused)) {
       refused.insert(more->begin(), more->end());
-      state = write(start, refused);
+      state = write(start, rows, refused);
     }
     return answer(start, std::move(state), refused);
   }
 
  private:
   /// Writes everything not refused, table by table; what cannot be written is refused too.
-  RecordState write(const RecordState& start, Refusals& refused) {
+  RecordState write(const RecordState& start, RowsAtStart& rows, Refusals& refused) {
     RecordState state = start;
     for (std::uint16_t table = 0; table < plan_.collection().tables.size(); ++table) {
       if (state.born && plan_.source(table).level != 0) {
@@ -101,12 +102,13 @@ class Putting {
             refused.try_emplace(index_of(net), "its record's own row is missing");
         }
       }
-      state = write_table(std::move(state), table, refused);
+      state = write_table(std::move(state), rows, table, refused);
     }
     return state;
   }
 
-  RecordState write_table(RecordState state, std::uint16_t table, Refusals& refused) {
+  RecordState write_table(RecordState state, RowsAtStart& rows, std::uint16_t table,
+                          Refusals& refused) {
     for (;;) {
       const bool any = std::any_of(nets_.begin(), nets_.end(), [&](const NetChange& net) {
         return net.table == table && !refused.contains(index_of(net));
@@ -115,7 +117,7 @@ class Putting {
       const NetChange* at = nullptr;
       RecordState tried = state;
       try {
-        RecordEditor editor(plan_, chunk_, style_, tried);
+        RecordEditor editor(plan_, chunk_, style_, rows, tried);
         for (const NetChange& net : nets_) {
           if (net.table != table || refused.contains(index_of(net))) continue;
           at = &net;
@@ -150,17 +152,22 @@ class Putting {
     } catch (const CannotWrite& why) {
       return all_but(refused, why.reason);
     }
-    std::set<Rows::Key> touched;
+    std::set<Rows::Key> touched, wanted;
     bool deletes = false;
     for (const NetChange& net : nets_) {
-      const Rows::Key key{net.table, key_text(chunk_, net.key)};
       if (refused.contains(index_of(net))) continue;
-      const auto width = plan_.map(net.table).key_width;
-      const Rows::Key fresh{net.table, key_text(chunk_, std::span(net.row).subspan(0, width))};
-      touched.insert(key);
-      touched.insert(fresh);
+      touched.insert({net.table, key_text(chunk_, net.key)});
+      touched.insert(fresh_key(net));
+      if (!net.deleted) wanted.insert(fresh_key(net));
       deletes |= net.deleted;
-      const std::string wrong = net.deleted ? still_there(*now, key) : unlike(*now, fresh, net);
+    }
+    for (const NetChange& net : nets_) {
+      if (refused.contains(index_of(net))) continue;
+      const Rows::Key fresh = fresh_key(net);
+      // Another row may have the key by now of one that was deleted.
+      const std::string wrong = !net.deleted             ? unlike(*now, fresh, net)
+                                : wanted.contains(fresh) ? ""
+                                                         : still_there(*now, fresh);
       if (!wrong.empty()) out[index_of(net)] = wrong;
     }
     if (!out.empty()) return out;
@@ -168,6 +175,11 @@ class Putting {
       return all_but(refused, "writing it would change another row of the record");
     }
     return std::nullopt;
+  }
+
+  Rows::Key fresh_key(const NetChange& net) const {
+    const auto width = plan_.map(net.table).key_width;
+    return {net.table, key_text(chunk_, std::span(net.row).first(width))};
   }
 
   std::optional<Refusals> all_but(const Refusals& refused, const std::string& reason) const {

@@ -1,6 +1,7 @@
 #include "watchers/files/net_changes.h"
 
 #include <map>
+#include <set>
 #include <string>
 
 #include "state/ports/change_sink.h"
@@ -28,6 +29,7 @@ class Folder {
       NetChange net;
       net.table = table;
       net.key.assign(key.begin(), key.end());
+      net.born = !seen_.insert({table, before}).second;
       out.push_back(std::move(net));
     } else {
       at = found->second;
@@ -60,6 +62,7 @@ class Folder {
   const LensPlan& plan_;
   const Chunk& chunk_;
   std::map<std::pair<std::uint16_t, std::string>, std::size_t> current_;
+  std::set<std::pair<std::uint16_t, std::string>> seen_;  // keys by which some change was found
 };
 
 }  // namespace

@@ -14,6 +14,7 @@ namespace switchback {
 struct NetChange {
   std::uint16_t table = 0;  // index in Collection::tables
   bool deleted = false;
+  bool born = false;                   // the row that had this key before is another's by now
   std::vector<Cell> key;               // the key the row had before, by which it is found
   std::vector<Cell> row;               // its cells now (the key first), or its last key if deleted
   std::vector<std::uint32_t> changes;  // of the chunk

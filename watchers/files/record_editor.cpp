@@ -35,12 +35,45 @@ RecordInput RecordState::input() const {
   return input;
 }
 
+RowsAtStart::RowsAtStart(const LensPlan& plan, const RecordInput& record,
+                         const RecordMemory& memory, bool born)
+    : plan_(plan), input_(record), values_(plan, input_, elements_) {
+  if (born) return;
+  std::vector<std::string> problems;
+  elements_ = find_elements(plan, input_, problems);
+  NoIdentities none;
+  remember(plan, input_, &memory, none, elements_);
+}
+
+const RowsAtStart::OfTable& RowsAtStart::of(std::uint16_t table) {
+  const auto [at, fresh] = tables_.try_emplace(table);
+  if (!fresh) return at->second;
+  for (std::uint32_t e = 0; e < elements_.size(); ++e) {
+    if (elements_[e].level != plan_.source(table).level || !values_.has_row(table, e)) continue;
+    at->second.by_key.try_emplace(values_.key(table, e), e);
+    at->second.elements.insert(e);
+  }
+  return at->second;
+}
+
+std::optional<std::uint32_t> RowsAtStart::find(std::uint16_t table, const std::string& key) {
+  const OfTable& rows = of(table);
+  const auto found = rows.by_key.find(key);
+  if (found == rows.by_key.end()) return std::nullopt;
+  return found->second;
+}
+
+bool RowsAtStart::has_row(std::uint16_t table, std::uint32_t element) {
+  return of(table).elements.contains(element);
+}
+
 RecordEditor::RecordEditor(const LensPlan& plan, const Chunk& chunk, const TextStyle& style,
-                           RecordState& state)
+                           RowsAtStart& start, RecordState& state)
     : plan_(plan),
       chunk_(chunk),
       style_(state.document && !state.born ? style.refined_by(state.document->text(), state.indent)
                                            : style),
+      start_(start),
       state_(state),
       input_(state.input()),
       values_(plan, input_, elements_) {
@@ -53,22 +86,26 @@ RecordEditor::RecordEditor(const LensPlan& plan, const Chunk& chunk, const TextS
   if (root_) edited_[0] = &*root_;
 }
 
+std::optional<std::uint32_t> RecordEditor::origin(std::uint32_t element) const {
+  if (!state_.origins) return element;
+  return (*state_.origins)[element];
+}
+
+// A row that was there is known by the element it was of: what its key is read from may have been
+// written by another table's change, as that of rows whose enclosing row has another key now.
 std::optional<std::uint32_t> RecordEditor::find(const NetChange& net) {
-  const auto [at, fresh] = rows_.try_emplace(net.table);
-  if (fresh) {
-    for (std::uint32_t e = 0; e < elements_.size(); ++e) {
-      if (elements_[e].level != source(net).level || !values_.has_row(net.table, e)) continue;
-      std::vector<Cell> key;
-      std::string why;
-      for (std::size_t c = 0; c < map(net).key_width; ++c) {
-        key.push_back(values_.cell(net.table, c, e, scratch_, why).value_or(Cell::null()));
-      }
-      at->second.try_emplace(key_text(scratch_, key), e);
+  const auto at_start = net.born ? std::nullopt : start_.find(net.table, key_text(chunk_, net.key));
+  const auto now = std::span(net.row).first(map(net).key_width);
+  for (std::uint32_t e = 0; e < elements_.size(); ++e) {
+    if (elements_[e].level != source(net).level) continue;
+    const auto from = origin(e);
+    if (at_start && from == at_start) return e;
+    if (at_start || (from && start_.has_row(net.table, *from))) continue;
+    if (values_.has_row(net.table, e) && values_.key(net.table, e) == key_text(chunk_, now)) {
+      return e;
     }
   }
-  const auto found = at->second.find(key_text(chunk_, net.key));
-  if (found == at->second.end()) return std::nullopt;
-  return found->second;
+  return std::nullopt;
 }
 
 EditedValue& RecordEditor::edited(std::uint32_t element) {

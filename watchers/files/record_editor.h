@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,6 +17,31 @@
 #include "watchers/files/row_values.h"
 
 namespace switchback {
+
+/// Which element each row of a record is of, before anything was written.
+class RowsAtStart {
+ public:
+  /// `record` and `memory` outlive the object. Without a document, or newly born: there are none.
+  RowsAtStart(const LensPlan& plan, const RecordInput& record, const RecordMemory& memory,
+              bool born);
+
+  std::optional<std::uint32_t> find(std::uint16_t table, const std::string& key);
+  /// Whether the element had a row of the table.
+  bool has_row(std::uint16_t table, std::uint32_t element);
+
+ private:
+  struct OfTable {
+    std::map<std::string, std::uint32_t> by_key;
+    std::set<std::uint32_t> elements;
+  };
+  const OfTable& of(std::uint16_t table);
+
+  const LensPlan& plan_;
+  RecordInput input_;
+  std::vector<Element> elements_;
+  RowValues values_;
+  std::map<std::uint16_t, OfTable> tables_;
+};
 
 /// A record between two tables' changes.
 struct RecordState {
@@ -32,6 +58,8 @@ struct RecordState {
   RecordMemory memory;
   bool born = false;  // nothing was written into it yet
   bool gone = false;
+  /// By element: which it was at the start; nullopt: it is new. Without a value: it is the start.
+  std::optional<std::vector<std::optional<std::uint32_t>>> origins;
 
   RecordInput input() const;
 };
@@ -50,7 +78,8 @@ class NoIdentities : public Identities {
 
 class RecordEditor {
  public:
-  RecordEditor(const LensPlan& plan, const Chunk& chunk, const TextStyle& style,
+  /// `start` outlives the object.
+  RecordEditor(const LensPlan& plan, const Chunk& chunk, const TextStyle& style, RowsAtStart& start,
                RecordState& state);
 
   /// Writes the change; throws CannotWrite, then nothing of it is to be kept.
@@ -73,6 +102,7 @@ class RecordEditor {
   };
 
   std::optional<std::uint32_t> find(const NetChange& net);
+  std::optional<std::uint32_t> origin(std::uint32_t element) const;
   EditedValue& edited(std::uint32_t element);
   void remove(const NetChange& net, std::uint32_t element);
   void update(const NetChange& net, std::uint32_t element);
@@ -104,20 +134,20 @@ class RecordEditor {
                     std::unique_ptr<EditedValue> value, std::string name);
   OrderKey order_key(const NetChange& net, const EditedValue& value);
   bool after(const NetChange& net, const OrderKey& a, const OrderKey& b) const;
-  RecordMemory memory_after(const RecordInput& record);
+  void follow_elements(RecordState& next);
   const TableSource& source(const NetChange& net) const { return plan_.source(net.table); }
   const TableMap& map(const NetChange& net) const { return plan_.map(net.table); }
 
   const LensPlan& plan_;
   const Chunk& chunk_;
   const TextStyle style_;
+  RowsAtStart& start_;
   RecordState& state_;
   RecordInput input_;
   std::vector<Element> elements_;
   RowValues values_;
   std::optional<EditedValue> root_;
   std::vector<EditedValue*> edited_;  // by element; nullptr: not looked for yet
-  std::map<std::uint16_t, std::map<std::string, std::uint32_t>> rows_;  // table -> key -> element
   std::map<const EditedValue*, const NetChange*> written_;  // whose order is not the document's
   Chunk scratch_;
 };

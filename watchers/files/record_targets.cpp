@@ -57,7 +57,7 @@ std::size_t RecordTargets::of_record(std::uint64_t record, std::int64_t file, Ta
 std::optional<std::size_t> RecordTargets::find(const Key& key) {
   if (const auto born = born_.find(key); born != born_.end()) return born->second;
   const auto owner = ledger_.owner(key.first, key.second);
-  if (!owner) return std::nullopt;
+  if (!owner || left_.contains(key)) return std::nullopt;
   return of_record(owner->record, owner->file, key.first);
 }
 
@@ -70,6 +70,11 @@ std::optional<std::size_t> RecordTargets::enclosing(const Chunk& chunk, const Ch
 void RecordTargets::take(std::size_t target, const Chunk& chunk, const Change& change) {
   const std::uint16_t width = mapping_.table(change.table).key_width;
   copy_change(chunk, change, width, records_[target].changes);
+  if (change.old_key != Change::kNone) {
+    const Key before{change.table, row_bytes(chunk, chunk.old_key(change, width))};
+    born_.erase(before);
+    left_.insert(before);
+  }
   if (change.op == Op::kUpsert) {
     born_[{change.table, key_bytes(chunk, change, width)}] = target;
   }

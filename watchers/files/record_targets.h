@@ -59,6 +59,7 @@ class RecordTargets {
   std::vector<RecordChanges> records_;
   std::map<std::uint64_t, std::size_t> by_record_;
   std::map<Key, std::size_t> born_;  // rows that came with this batch
+  std::set<Key> left_;               // keys whose row has got another
   Chunk waiting_;                    // for the rows that enclose them
   std::set<Key> waiting_keys_;
 };

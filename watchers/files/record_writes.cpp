@@ -308,7 +308,8 @@ void RecordEditor::write_key(const NetChange& net, std::size_t column, Target& t
 }
 
 /// The new document's elements get what those of the old one had, or what their rows said.
-RecordMemory RecordEditor::memory_after(const RecordInput& record) {
+void RecordEditor::follow_elements(RecordState& next) {
+  const RecordInput record = next.input();
   struct Was {
     EditedValue* value = nullptr;
     std::optional<Node> node;  // of the old document, if the value was not opened
@@ -338,6 +339,8 @@ RecordMemory RecordEditor::memory_after(const RecordInput& record) {
   std::vector<Was> was(elements.size());
   was[0].value = &*root_;
   elements[0].made = elements_[0].made;
+  next.origins.emplace(elements.size());
+  if (!state_.born) next.origins->front() = origin(0);
   for (std::size_t i = 1; i < elements.size(); ++i) {
     const ElementLevel& level = plan_.collection().levels[elements[i].level];
     Was here = was[elements[i].parent];
@@ -346,30 +349,31 @@ RecordMemory RecordEditor::memory_after(const RecordInput& record) {
     was[i] = here;
     std::optional<Node> node = here.node;
     if (here.value != nullptr) node = here.value->origin();
-    if (here.value != nullptr && here.value->made) {
-      elements[i].made = *here.value->made;
-    } else if (node) {
-      const auto found = before.find({elements[i].level, *node});
-      if (found != before.end()) elements[i].made = elements_[found->second].made;
+    const auto found = node ? before.find({elements[i].level, *node}) : before.end();
+    if (found != before.end()) {
+      elements[i].made = elements_[found->second].made;
+      (*next.origins)[i] = origin(found->second);
     }
+    if (here.value != nullptr && here.value->made) elements[i].made = *here.value->made;
   }
+  if (!plan_.remembers) return;
   const RecordMemory fresh = memory_of(plan_, elements);
   NoIdentities none;
   remember(plan_, record, &fresh, none, elements);
-  return memory_of(plan_, elements);
+  next.memory = memory_of(plan_, elements);
 }
 
 void RecordEditor::finish() {
-  state_.born = false;
-  if (state_.gone) return;
-  if (!root_) {
-    state_.memory = memory_of(plan_, elements_);
+  if (state_.gone || !root_) {
+    if (!state_.gone) state_.memory = memory_of(plan_, elements_);
+    state_.born = false;
     return;
   }
   RecordState next = state_;
   next.text = std::make_shared<const std::string>(root_->render(style_, state_.indent));
   next.document = Document::parse(*next.text, {.where = "the record"});
-  if (plan_.remembers) next.memory = memory_after(next.input());
+  follow_elements(next);
+  next.born = false;
   state_ = std::move(next);
 }
 

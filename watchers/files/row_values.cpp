@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "state/base/json_text.h"
+#include "state/ports/change_sink.h"
 #include "watchers/files/json_cell.h"
 #include "watchers/files/path_pattern.h"
 #include "watchers/sqlite/codec.h"
@@ -27,7 +28,10 @@ void append_rest(const Document& document, Node node, const TakenMembers& taken,
   out += '{';
   for (auto member = document.first(node); member; member = document.next(*member)) {
     const auto found = taken.members.find(document.name(*member));
-    if (found != taken.members.end() && found->second.whole) continue;
+    if (found != taken.members.end() &&
+        (found->second.whole || document.sort(*member) == JsonSort::kNull)) {
+      continue;
+    }
     std::string value;
     if (found == taken.members.end() || document.sort(*member) != JsonSort::kObject) {
       value = document.compact(*member);
@@ -41,8 +45,8 @@ void append_rest(const Document& document, Node node, const TakenMembers& taken,
     out += value;
   }
   out += '}';
-  // An object that is empty in the document is kept; one of which everything is taken is not.
-  if (inner && out.size() == begin + 2 && document.count(node) != 0) out.resize(begin);
+  // Of an object that columns take from, only what they leave belongs to the rest.
+  if (inner && out.size() == begin + 2) out.resize(begin);
 }
 
 }  // namespace
@@ -203,6 +207,16 @@ bool RowValues::has_row(std::uint16_t table, std::uint32_t element) const {
     if (std::find(values.begin(), values.end(), text) == values.end()) return false;
   }
   return true;
+}
+
+std::string RowValues::key(std::uint16_t table, std::uint32_t element) const {
+  Chunk scratch;
+  std::vector<Cell> cells;
+  std::string ignored;
+  for (std::size_t c = 0; c < plan_.map(table).key_width; ++c) {
+    cells.push_back(cell(table, c, element, scratch, ignored).value_or(Cell::null()));
+  }
+  return key_text(scratch, cells);
 }
 
 std::string RowValues::place(std::uint32_t element) const {

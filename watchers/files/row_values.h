@@ -47,6 +47,8 @@ class RowValues {
   /// The same for a source that need not be the table's own.
   std::optional<Cell> cell_from(const ColumnMap& column, const ColumnSource& source,
                                 std::uint32_t element, Chunk& out, std::string& why) const;
+  /// Its key in the table, as key_text() spells it.
+  std::string key(std::uint16_t table, std::uint32_t element) const;
   /// Whether the element has a row in the table.
   bool has_row(std::uint16_t table, std::uint32_t element) const;
   /// Appends the row as an upsert, or a misfit with its key. False if it has no key: then `why`,

@@ -80,6 +80,8 @@ TEST(LensConstructs, RestIsWhatNothingTakes) {
   EXPECT_THAT(lens.rows(R"({"id":1,"o":{"x":1,"y":2},"list":[],"z":{},"w":null})"),
               ElementsAre(R"(t(1, 1, {"o":{"y":2},"z":{},"w":null}))"));
   EXPECT_THAT(lens.rows(R"({"id":1,"o":{"x":1}})"), ElementsAre("t(1, 1, {})"));
+  EXPECT_THAT(lens.rows(R"({"id":1,"o":{}})"), ElementsAre("t(1, NULL, {})"));
+  EXPECT_THAT(lens.rows(R"({"id":1,"o":null})"), ElementsAre("t(1, NULL, {})"));
   lens.upsert("t", {"1", "1", R"({"z": 5, "o": {"q": [1]}})"});
   EXPECT_EQ(lens.put(R"({"id":1,"o":{"x":1,"y":2},"list":[],"z":{},"w":null})").bytes,
             R"({"id":1,"o":{"x":1,"q":[1]},"list":[],"z":5})");

@@ -148,6 +148,42 @@ TEST(Lens, DeletesTheRecordWithItsRow) {
   EXPECT_TRUE(lens.put(kConversation, facts(kId)).gone);
 }
 
+LensText orders() {
+  return {{},
+          {{.name = "orders", .path = "", .columns = {"id int = /id", "city text = /at/city"}},
+           {.name = "lines",
+            .path = "/lines/*",
+            .keys = 2,
+            .columns = {"order int = ^/id", "sku text = /sku", "n int = /n"}}}};
+}
+
+const std::string kOrder =
+    R"({"id":1,"at":{"city":"a"},"lines":[{"sku":"x","n":1,"own":[]},{"sku":"y","n":2}]})";
+
+TEST(Lens, RowsFollowTheirEnclosingRowToAnotherKey) {
+  LensText lens = orders();
+  lens.rows(kOrder);
+  lens.rename("orders", {"1"}, {"7", "a"});
+  lens.rename("lines", {"1", "x"}, {"7", "x", "5"});
+  lens.rename("lines", {"1", "y"}, {"7", "z", "2"});
+  const RecordText put = lens.put(kOrder);
+  EXPECT_TRUE(put.refused.empty());
+  EXPECT_EQ(put.bytes,
+            R"({"id":7,"at":{"city":"a"},"lines":[{"sku":"x","n":5,"own":[]},{"sku":"z","n":2}]})");
+}
+
+TEST(Lens, ARowThatIsGoneMakesWayForOneThatTakesItsKey) {
+  LensText lens = orders();
+  lens.rows(kOrder);
+  lens.remove("lines", {"1", "x"});
+  lens.rename("lines", {"1", "y"}, {"1", "x", "2"});
+  lens.upsert("lines", {"1", "y", "3"});
+  const RecordText put = lens.put(kOrder);
+  EXPECT_TRUE(put.refused.empty()) << put.refused[0].reason;
+  EXPECT_EQ(put.bytes,
+            R"({"id":1,"at":{"city":"a"},"lines":[{"sku":"x","n":2},{"sku":"y","n":3}]})");
+}
+
 TEST(Lens, MakesARecordFromTheTemplate) {
   LensText lens = council();
   lens.upsert("conversations", {kId, "u2", "2024-12-01T00:00:00", "New", "true"});

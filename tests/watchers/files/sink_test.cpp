@@ -91,6 +91,18 @@ TEST(FilesSinkTest, ArrayOfRecords) {
                                                                    {"users(3", "users(3, c)"}}));
 }
 
+TEST(FilesSinkTest, AKeyThatIsFreeAgainIsAnotherRecords) {
+  SinkStore store({.files = "users.json"}, kUsers);
+  store.write("users.json", R"([{"id":1,"name":"a","own":1},{"id":2,"name":"b"}])");
+  store.begin();
+  store.text().rename("users", {"1"}, {"3", "UNCHANGED"});
+  store.text().upsert("users", {"1", "new"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(store.read("users.json"),
+            R"([{"id":3,"name":"a","own":1},{"id":2,"name":"b"},{"id":1,"name":"new"}])");
+  store.expect_no_echo();
+}
+
 TEST(FilesSinkTest, MapOfRecords) {
   SinkStore store({.files = "users.json"},
                   {{.name = "users", .path = "", .columns = {"id text = $key", "name text = /n"}}});
