@@ -21,12 +21,13 @@ def quiet_check(life):
 class WholeLife:
     """To be mixed into a TestCase that says which system. `writes`: statements that both fences refuse, the first of
     which SQLite knows too. What asks the old store is for one that is a SQLite database."""
-    system, rows, user = "", 2000, None
+    system, rows, rate, user = "", 2000, 200, None
     writes = []
+    flip_options = []
 
     def play(self, journal_mode=None):
         """From the first start to the last trace."""
-        with Life(rows=self.rows, journal_mode=journal_mode, rate=200, system=self.system, user=self.user) as life:
+        with Life(rows=self.rows, journal_mode=journal_mode, rate=self.rate, system=self.system, user=self.user) as life:
             self.before_start(life)
             schema_before = self.schema(life)
             life.start_application()
@@ -44,7 +45,7 @@ class WholeLife:
             self.in_forward(life)
             quiet_check(life)
 
-            flipped = life.flip("cutover")
+            flipped = life.flip("cutover", *self.flip_options)
             self.assertTrue(flipped["flipped"])
             self.assertEqual(flipped["primary"], "postgres")
             self.assertTrue(os.path.exists(flipped["certificate"]))
@@ -59,15 +60,15 @@ class WholeLife:
             life.wait_phase("reverse")
             quiet_check(life)
 
-            self.assertEqual(life.flip("rollback")["primary"], "old")
+            self.assertEqual(life.flip("rollback", *self.flip_options)["primary"], "old")
             life.let_it_write(100)
             self.refused_by_postgres(life)
             self.in_forward(life)
             quiet_check(life)
 
-            self.assertEqual(life.flip("cutover")["primary"], "postgres")
+            self.assertEqual(life.flip("cutover", *self.flip_options)["primary"], "postgres")
             life.let_it_write(50)
-            self.assertEqual(life.flip("rollback")["primary"], "old")
+            self.assertEqual(life.flip("rollback", *self.flip_options)["primary"], "old")
             life.let_it_write(50)
             life.stop_application()
             self.assertTrue(life.check().endswith(", 0 lost"))

@@ -55,8 +55,9 @@ FileRewrite::FileRewrite(const Mapping& mapping, const FileScan& scan, FilesLedg
   for (std::size_t i = 0; i < entries_.size(); ++i) index_.emplace(entries_[i].id, i);
 }
 
-TextStyle FileRewrite::style() const {
-  return TextStyle::of(current_.bytes, lens_.collection().ascii);
+const TextStyle& FileRewrite::style() {
+  if (!style_) style_ = TextStyle::of(current_.bytes, lens_.collection().ascii);
+  return *style_;
 }
 
 std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,

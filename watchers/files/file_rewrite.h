@@ -54,7 +54,7 @@ class FileRewrite {
     std::optional<Touched> touched;  // nullopt: it goes
   };
   std::int64_t place_at(std::size_t i);
-  TextStyle style() const;
+  const TextStyle& style();
   void sort_edits();
   std::vector<std::pair<std::size_t, Touched*>> apply_edits();
   void note_record(std::int64_t file, RecordInputs& inputs, std::size_t at, Touched& touched);
@@ -65,6 +65,7 @@ class FileRewrite {
   const FilePlace place_;
   const std::optional<KnownFile> known_;
   const FileBytes current_;
+  std::optional<TextStyle> style_;
   std::optional<RecordInputs> inputs_;
   std::vector<RecordEntry> entries_;
   std::unordered_map<std::uint64_t, std::size_t> index_;  // of records in entries_

@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <set>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
 #include "watchers/files/app_locks.h"
+#include "watchers/files/gate_paths.h"
 #include "watchers/files/journal.h"
 #include "watchers/files/scan.h"
 #include "watchers/files/write_fence.h"
@@ -25,6 +25,10 @@ using Door = GateState::Door;
 
 constexpr int kBetweenTriesMs = 2;
 constexpr std::chrono::seconds kPatience{10};
+// An application that works holds its lock for less than this at a time.
+constexpr std::chrono::milliseconds kMoment{500};
+// After this side closed, the other one still has to commit before the deadline.
+constexpr std::chrono::milliseconds kForTheOther{20};
 
 class FilesGate final : public WriteGate {
  public:
@@ -35,11 +39,8 @@ class FilesGate final : public WriteGate {
         ledger_(FilesLedger::open(ledger, false)),
         scan_(mapping_, documents_, *ledger_),
         own_path_(ledger.string() + ".gate"),
-        group_(std::move(group)) {
-    for (std::uint16_t i = 0; i < documents_->collections.size(); ++i) {
-      if (in_group(documents_->collections[i])) collections_.push_back(i);
-    }
-  }
+        group_(std::move(group)),
+        paths_(*mapping_, documents_, group_) {}
   ~FilesGate() override { unlock(); }
 
   GateState inspect(Deadline deadline) override;
@@ -55,11 +56,6 @@ class FilesGate final : public WriteGate {
   void settle_closed() override {}
 
  private:
-  bool in_group(const Collection& collection) const;
-  bool is_ours(const fs::path& path) const;
-  std::vector<fs::path> files() const;
-  std::vector<fs::path> to_fence() const;
-  std::vector<fs::path> lock_files() const;
   bool take_own(Deadline deadline);
   bool come_to_rest(Deadline deadline);
   bool no_writer_left(Deadline deadline) const;
@@ -76,82 +72,13 @@ class FilesGate final : public WriteGate {
   // and not left behind by a crash.
   const fs::path own_path_;
   const std::string group_;
-  std::vector<std::uint16_t> collections_;
+  const GatePaths paths_;
 
   UniqueFd own_;
   AppLocks locks_;
   Position mark_;
   bool locked_ = false;
 };
-
-bool FilesGate::in_group(const Collection& collection) const {
-  return std::any_of(collection.tables.begin(), collection.tables.end(), [&](const auto& source) {
-    return mapping_->table(source.table).group == group_;
-  });
-}
-
-// ---- which paths
-
-std::vector<fs::path> FilesGate::files() const {
-  std::set<fs::path> found;
-  for (const std::uint16_t number : collections_) {
-    const Collection& collection = documents_->collections[number];
-    for (const std::string& path : list_files(collection)) found.insert(collection.root / path);
-  }
-  return {found.begin(), found.end()};
-}
-
-std::vector<fs::path> FilesGate::lock_files() const {
-  std::set<fs::path> found;
-  for (const std::uint16_t number : collections_) {
-    const Collection& collection = documents_->collections[number];
-    if (collection.lock.empty()) continue;
-    for (const std::string& path : list_files(collection)) {
-      found.insert(collection.root / beside(collection.lock, path));
-    }
-    // One lock for all of them may be there before any file is.
-    if (collection.lock.find("{path}") == std::string::npos) {
-      found.insert(collection.root / collection.lock);
-    }
-  }
-  return {found.begin(), found.end()};
-}
-
-// Files before the folders they are in. Folders stay as they are where groups share the store:
-// another group's files may be in them.
-std::vector<fs::path> FilesGate::to_fence() const {
-  std::vector<fs::path> found = files();
-  const bool alone = collections_.size() == documents_->collections.size();
-  std::set<fs::path> folders;
-  for (const std::uint16_t number : collections_) {
-    const Collection& collection = documents_->collections[number];
-    for (const std::string& path : list_files(collection)) {
-      if (!collection.keep_copy.empty()) {
-        found.push_back(collection.root / beside(collection.keep_copy, path));
-      }
-      for (fs::path at = fs::path(path).parent_path(); alone && !at.empty();
-           at = at.parent_path()) {
-        folders.insert(collection.root / at);
-      }
-    }
-    if (alone) folders.insert(collection.root);
-  }
-  found.insert(found.end(), folders.rbegin(), folders.rend());
-  return found;
-}
-
-bool FilesGate::is_ours(const fs::path& path) const {
-  if (collections_.size() == documents_->collections.size()) return true;
-  return std::any_of(collections_.begin(), collections_.end(), [&](std::uint16_t number) {
-    const Collection& collection = documents_->collections[number];
-    const std::string below = path.lexically_relative(collection.root).string();
-    const auto files = list_files(collection);
-    return takes_file(collection, below) ||
-           std::any_of(files.begin(), files.end(), [&](const std::string& file) {
-             return !collection.keep_copy.empty() && beside(collection.keep_copy, file) == below;
-           });
-  });
-}
 
 // ---- state
 
@@ -168,7 +95,7 @@ bool FilesGate::take_own(Deadline deadline) {
 }
 
 void FilesGate::lower() {
-  lower_fence(*ledger_, [this](const std::string& path) { return is_ours(path); });
+  lower_fence(*ledger_, [this](const std::string& path) { return paths_.is_ours(path); });
 }
 
 GateState FilesGate::inspect(Deadline) {
@@ -185,34 +112,26 @@ GateState FilesGate::inspect(Deadline) {
     return *state;
   }
   const bool torn = std::any_of(fences.begin(), fences.end(), [&](const auto& fence) {
-    return is_ours(fence.first) && is_writable(fence.first);
+    return paths_.is_ours(fence.first) && is_writable(fence.first);
   });
   return {torn ? Door::kTorn : Door::kClosed, state->epoch};
 }
 
 std::vector<Obstacle> FilesGate::obstacles() {
-  std::vector<Obstacle> found;
   const auto state = ledger_->gate(group_);
-  if (!state || state->door != Door::kOpen) return found;
-  for (const fs::path& path : lock_files()) {
-    if (!AppLocks::held(path)) continue;
-    found.push_back({"somebody holds the lock " + path.string(),
-                     "let the application finish, or remove the lock if nobody runs"});
-  }
-  for (const fs::path& path : files()) {
-    if (open_for_writing(path) != OpenForWriting::kYes) continue;
-    found.push_back({path.string() + " is open for writing",
-                     "stop the process that holds it: `fuser -v " + path.string() + "` names it"});
-  }
+  if (!state || state->door != Door::kOpen) return {};
+  auto found = paths_.held_all_along(Deadline::in(kMoment));
+  scan_.run(Look::kContents, nullptr);  // most of what lock() would have to do
   return found;
 }
 
 // ---- lock
 
-// Two looks at all contents in a row that agree: the second one found nothing to log.
+// Two looks in a row that agree: the second one found nothing to log. close() reads all contents
+// once more, so here the stamps will do.
 bool FilesGate::come_to_rest(Deadline deadline) {
   for (;;) {
-    const ScanResult seen = scan_.run(Look::kContents, nullptr);
+    const ScanResult seen = scan_.run(Look::kStamps, nullptr);
     mark_ = seen.to;
     if (seen.from == seen.to && !seen.unstable && seen.unreadable.empty()) return true;
     if (deadline.passed()) return false;
@@ -223,9 +142,9 @@ bool FilesGate::come_to_rest(Deadline deadline) {
 bool FilesGate::lock(Deadline deadline) {
   if (locked_) return true;
   if (!take_own(deadline)) return false;
-  lower();                              // what a crash left behind
-  scan_.run(Look::kContents, nullptr);  // most of the work, while nobody waits
-  locked_ = locks_.take(lock_files(), deadline) && come_to_rest(deadline);
+  lower();                            // what a crash left behind
+  scan_.run(Look::kStamps, nullptr);  // what came lately, while nobody waits
+  locked_ = locks_.take(paths_.locks(), deadline) && come_to_rest(deadline);
   if (!locked_) unlock();
   return locked_;
 }
@@ -246,7 +165,7 @@ void FilesGate::unlock() noexcept {
 // ---- close
 
 bool FilesGate::no_writer_left(Deadline deadline) const {
-  for (const fs::path& path : files()) {
+  for (const fs::path& path : paths_.files()) {
     while (open_for_writing(path) == OpenForWriting::kYes) {
       if (deadline.passed()) return false;
       ::poll(nullptr, 0, kBetweenTriesMs);
@@ -268,8 +187,9 @@ bool FilesGate::close(Epoch epoch, Deadline deadline) {
   if (!closed && !lock(deadline)) return false;
   if (closed && !take_own(deadline)) return false;
   try {
-    raise_fence(*ledger_, to_fence());
-    if (!closed && !(no_writer_left(deadline) && nothing_came())) {
+    raise_fence(*ledger_, paths_.to_fence());
+    const Deadline in_time(deadline.at() - kForTheOther);
+    if (!closed && !(no_writer_left(in_time) && nothing_came() && !in_time.passed())) {
       lower();
       return false;
     }
@@ -292,7 +212,7 @@ bool FilesGate::close(Epoch epoch, Deadline deadline) {
 
 template <class Visit>
 void FilesGate::each_serial(Visit visit) const {
-  for (const std::uint16_t number : collections_) {
+  for (const std::uint16_t number : paths_.collections()) {
     for (const TableSource& table : documents_->collections[number].tables) {
       for (std::size_t c = 0; c < table.columns.size(); ++c) {
         for (const ValueSource& source : table.columns[c].from) {

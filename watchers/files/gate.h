@@ -1,8 +1,9 @@
 // The gate of a store of files. Files know no transactions, so what holds writers off is what the
 // application and the kernel offer: its own lock file, a read lease, mode bits; what cannot be
-// proven is said to be best effort. lock() ends with a scan that reads every file until two in a
-// row agree: mark() is its generation. The fence is mode bits, and the door and epoch are a row of
-// the ledger.
+// proven is said to be best effort. lock() ends with looks at all stamps until two in a row agree:
+// mark() is the ledger's position then. close() takes the write bits, which are the fence, and
+// reads every file again: one that is unlike the mark keeps the gate open. Door and epoch are a row
+// of the ledger.
 #pragma once
 
 #include <filesystem>

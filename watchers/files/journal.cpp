@@ -21,6 +21,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Descriptors that are kept open at most.
+constexpr std::size_t kMostOpen = 256;
+
 // In the file's own folder, since a rename must not cross file systems. The name is a dot file that
 // no application's pattern means, is known to the scan, and short whatever the file's name is.
 std::string temporary_name(std::string_view name) {
@@ -68,16 +71,19 @@ void sync_folder(int folder, const fs::path& path) {
   failpoint("files.folder_sync.after");
 }
 
-// One sync for each folder that `writes` are in.
-void sync_folders(const std::vector<FileWrite>& writes) {
-  std::set<fs::path> synced;
-  for (const FileWrite& write : writes) {
+// One sync for each folder that files were written in.
+class FolderSyncs {
+ public:
+  void sync(const FileWrite& write) {
     const fs::path path = (write.root / write.path).parent_path();
-    if (!synced.insert(path).second) continue;
+    if (!done_.insert(path).second) return;
     const Folder folder(write, FolderUse::kWrite);
     if (folder) sync_folder(folder.fd(), path);
   }
-}
+
+ private:
+  std::set<fs::path> done_;
+};
 
 // An attribute that cannot be set (another file system's, a missing right) is not worth refusing
 // the write for.
@@ -162,19 +168,34 @@ void FileJournal::stage(const FileWrite& write, std::string_view bytes, const Ne
   }
   const std::string temporary = folder.temporary();
   ::unlinkat(folder.fd(), temporary.c_str(), 0);
-  const UniqueFd fd(::openat(folder.fd(), temporary.c_str(),
-                             O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd fd(::openat(folder.fd(), temporary.c_str(),
+                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) fail_with_errno(path, "cannot be made anew");
-  staged_.push_back(write);
-  write_all(fd.get(), bytes, path);
-  dress(folder, fd.get(), born, path);
-  failpoint("files.stage.sync.before");
-  if (::fsync(fd.get()) != 0) fail_with_errno(path, "cannot be synced");
-  failpoint("files.stage.sync.after");
+  const int file = fd.get();
+  staged_.push_back({write, std::move(fd)});
+  write_all(file, bytes, path);
+  dress(folder, file, born, path);
+  // A hint: the disk may begin. Whether it did does not matter.
+  (void)::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
+  if (staged_.size() % kMostOpen == 0) sync_files();
+}
+
+void FileJournal::sync_files() {
+  for (Staged& staged : staged_) {
+    if (!staged.file) continue;
+    failpoint("files.stage.sync.before");
+    if (::fsync(staged.file.get()) != 0) {
+      fail_with_errno(staged.write.root / staged.write.path, "cannot be synced");
+    }
+    failpoint("files.stage.sync.after");
+    staged.file.reset();
+  }
 }
 
 void FileJournal::sync_staged() {
-  sync_folders(staged_);
+  sync_files();
+  FolderSyncs folders;
+  for (const Staged& staged : staged_) folders.sync(staged.write);
 }
 
 void FileJournal::intend(const std::vector<FileWrite>& writes) {
@@ -194,7 +215,8 @@ void FileJournal::replay_inside() {
     ledger_.put_quarantine(kChangedFiles, path,
                            "the file was changed behind the fence, so it was left as it is");
   }
-  sync_folders(intents);
+  FolderSyncs folders;
+  for (const FileWrite& write : intents) folders.sync(write);
   ledger_.clear_intents();
 }
 
@@ -206,8 +228,8 @@ void FileJournal::replay() {
 }
 
 void FileJournal::discard() noexcept {
-  for (const FileWrite& write : staged_) {
-    const Folder folder(write, FolderUse::kWrite);
+  for (const Staged& staged : staged_) {
+    const Folder folder(staged.write, FolderUse::kWrite);
     if (folder) ::unlinkat(folder.fd(), folder.temporary().c_str(), 0);
   }
   staged_.clear();

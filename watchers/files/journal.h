@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "state/base/unique_fd.h"
 #include "watchers/files/ledger.h"
 
 namespace switchback {
@@ -28,11 +29,12 @@ class FileJournal {
  public:
   explicit FileJournal(FilesLedger& ledger) : ledger_(ledger) {}
 
-  /// Writes and syncs the file's new contents under a temporary name. A file that is there already
-  /// gives mode, owner and extended attributes. Throws Error(kDisk); Error(kRefused) if a link is
-  /// in the way.
+  /// Writes the file's new contents under a temporary name. A file that is there already gives
+  /// mode, owner and extended attributes. Throws Error(kDisk); Error(kRefused) if a link is in the
+  /// way.
   void stage(const FileWrite& write, std::string_view bytes, const NewFileLooks& born);
-  /// Before the ledger's commit: the temporary names are durable.
+  /// Before the ledger's commit: contents and temporary names are durable. All at once, since the
+  /// first sync then carries most of what the others would have to wait for.
   void sync_staged();
   /// Inside the LedgerWrite that makes the rest of the batch durable. What was staged is kept from
   /// here on, since nobody knows how a commit ended that failed.
@@ -47,8 +49,14 @@ class FileJournal {
   void replay_inside();
 
  private:
+  struct Staged {
+    FileWrite write;
+    UniqueFd file;  // until it is synced
+  };
+  void sync_files();
+
   FilesLedger& ledger_;
-  std::vector<FileWrite> staged_;
+  std::vector<Staged> staged_;
 };
 
 /// Under which table the quarantine names files, by their absolute paths.

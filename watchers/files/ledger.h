@@ -94,6 +94,8 @@ class FilesLedger final : public Identities {
 
   // ---- files and records
   std::vector<KnownFile> files() const;
+  /// At most so many of a collection's.
+  std::vector<KnownFile> some_files(std::uint16_t collection, std::size_t limit) const;
   std::optional<KnownFile> file(std::uint16_t collection, std::string_view path) const;
   std::optional<KnownFile> file(std::int64_t id) const;
   std::vector<RecordEntry> records(std::int64_t file) const;

@@ -43,6 +43,15 @@ std::vector<KnownFile> FilesLedger::files() const {
   return files;
 }
 
+std::vector<KnownFile> FilesLedger::some_files(std::uint16_t collection, std::size_t limit) const {
+  static const std::string sql =
+      std::string(kFileColumns) + "WHERE collection = ? ORDER BY path LIMIT ?";
+  auto rows = database_->query(sql.c_str(), collection, static_cast<std::int64_t>(limit));
+  std::vector<KnownFile> files;
+  while (rows.next()) files.push_back(file_in(rows));
+  return files;
+}
+
 std::optional<KnownFile> FilesLedger::file(std::uint16_t collection, std::string_view path) const {
   static const std::string sql = std::string(kFileColumns) + "WHERE collection = ? AND path = ?";
   return one_file(database_->query(sql.c_str(), collection, std::string(path)));

@@ -23,8 +23,14 @@ constexpr std::int64_t kTickNs = 20'000'000;
               {.object = path.string()});
 }
 
-void list_folder(const Collection& collection, const std::string& below,
-                 std::vector<std::string>& out) {
+bool may_hold_files(const Collection& collection, const std::string& folder) {
+  return std::any_of(collection.files.begin(), collection.files.end(),
+                     [&](const FilePattern& pattern) { return may_hold_matches(pattern, folder); });
+}
+
+// `visit(path, type)` for what is in the folder and below, where a file of the collection may be.
+template <class Visit>
+void walk(const Collection& collection, const std::string& below, Visit visit) {
   const fs::path folder = collection.root / below;
   std::error_code code;
   fs::directory_iterator entry(folder, code);
@@ -36,12 +42,9 @@ void list_folder(const Collection& collection, const std::string& below,
     const std::string path = below.empty() ? name : below + "/" + name;
     std::error_code ignored;  // gone again: the next look knows
     const fs::file_type type = entry->symlink_status(ignored).type();
-    if (type == fs::file_type::regular && takes_file(collection, path)) out.push_back(path);
-    if (type != fs::file_type::directory) continue;
-    if (std::any_of(collection.files.begin(), collection.files.end(),
-                    [&](const FilePattern& pattern) { return may_hold_matches(pattern, path); })) {
-      list_folder(collection, path, out);
-    }
+    if (type == fs::file_type::directory && !may_hold_files(collection, path)) continue;
+    visit(path, type);
+    if (type == fs::file_type::directory) walk(collection, path, visit);
   }
 }
 
@@ -70,8 +73,18 @@ std::string beside(const std::string& pattern, const std::string& path) {
 
 std::vector<std::string> list_files(const Collection& collection) {
   std::vector<std::string> paths;
-  list_folder(collection, "", paths);
+  walk(collection, "", [&](const std::string& path, fs::file_type type) {
+    if (type == fs::file_type::regular && takes_file(collection, path)) paths.push_back(path);
+  });
   std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+std::vector<std::string> list_folders(const Collection& collection) {
+  std::vector<std::string> paths{""};
+  walk(collection, "", [&](const std::string& path, fs::file_type type) {
+    if (type == fs::file_type::directory) paths.push_back(path);
+  });
   return paths;
 }
 

@@ -80,5 +80,8 @@ std::string beside(const std::string& pattern, const std::string& path);
 /// The paths of a collection's files below its root. Folders that are symbolic links are not
 /// entered. Throws Error(kDisk).
 std::vector<std::string> list_files(const Collection& collection);
+/// The folders that are there and may hold files of the collection, those without one included;
+/// the root, "", first. Throws as above.
+std::vector<std::string> list_folders(const Collection& collection);
 
 }  // namespace switchback

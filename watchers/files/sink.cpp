@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Files that are tried for how new ones should look; all but a few can be read.
+constexpr std::size_t kKinLookedAt = 16;
 constexpr const char* kChangedBehind = " was changed behind the fence";
 
 class FilesSink final : public ChangeSink {
@@ -175,8 +177,7 @@ FileRewrite* FilesSink::file_at(Rewrites& files, std::uint16_t collection, const
 FilesSink::Kin FilesSink::find_kin(std::uint16_t number) const {
   const Collection& collection = scan_.collection(number);
   Kin kin{names_records(*mapping_, collection), TextStyle::of({}, collection.ascii), {}};
-  for (const KnownFile& file : ledger_->files()) {
-    if (file.collection != number) continue;
+  for (const KnownFile& file : ledger_->some_files(number, kKinLookedAt)) {
     const ReadResult read = read_store_file(collection.root, file.path);
     if (read.outcome != ReadOutcome::kRead || hash_of(read.file.bytes) != file.bytes) continue;
     kin.style = TextStyle::of(read.file.bytes, collection.ascii);
@@ -303,15 +304,16 @@ void FilesSink::fence_new(const FileWrite& write, const NewFileLooks& looks) {
   }
 }
 
-// Other collections know the file too.
+// Other collections may know the file too.
 void FilesSink::tell_others(const FileWrite& write) {
   const fs::path path = (write.root / write.path).lexically_normal();
-  for (KnownFile& known : ledger_->files()) {
-    const fs::path& root = scan_.collection(known.collection).root;
-    if ((root / known.path).lexically_normal() != path || known.bytes == *write.after) continue;
-    known.bytes = *write.after;
-    known.stamp = {};
-    ledger_->put_file(known);
+  for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
+    const fs::path root = scan_.collection(number).root.lexically_normal();
+    auto known = ledger_->file(number, path.lexically_relative(root).string());
+    if (!known || known->bytes == *write.after) continue;
+    known->bytes = *write.after;
+    known->stamp = {};
+    ledger_->put_file(*known);
   }
 }
 

@@ -1,7 +1,11 @@
 #include "watchers/files/source.h"
 
+#include <poll.h>
+
+#include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 
 #include "state/base/error.h"
 #include "watchers/files/ranked_batch.h"
@@ -15,6 +19,7 @@ using Clock = Deadline::Clock;
 constexpr std::chrono::seconds kPruneEvery{5};
 // How long a batch may take to be gathered.
 constexpr std::chrono::seconds kGathering{1};
+constexpr int kBetweenLooksMs = 2;
 
 class FilesSource final : public ChangeSource {
  public:
@@ -41,6 +46,8 @@ class FilesSource final : public ChangeSource {
   Pull hand_out(Chunk& out);
   bool look(Look how);
   bool gather();
+  bool all_stand(const std::vector<DirtyKey>& keys);
+  void put_off(const std::vector<DirtyKey>& keys);
   void prune();
   void report(std::vector<UnreadableFile> unreadable);
 
@@ -55,6 +62,7 @@ class FilesSource final : public ChangeSource {
 
   Position position_;           // what was handed out, or is being
   bool in_batch_ = false;       // batch_ leads to position_
+  bool stuck_ = false;          // what the log has more is in files that must be mended first
   bool owes_boundary_ = false;  // a start from nothing ends in a position even without changes
   Position acknowledged_;
   Clock::time_point oldest_{};  // when the batch that is not acknowledged yet was found
@@ -94,20 +102,28 @@ Pull FilesSource::hand_out(Chunk& out) {
 
 // Rows of what the log says beyond our position. The application writes all the while: files that
 // have changed since are looked at again and read then, until all were read. What such a row has
-// that is newer than the position is in the log behind it, and will be told again. False: a file
-// keeps changing, or cannot be read.
+// that is newer than the position is in the log behind it, and will be told again. False: there is
+// nothing that can be told yet, since a file keeps changing or cannot be read.
 bool FilesSource::gather() {
   batch_.clear();
+  stuck_ = false;
   const Deadline deadline = Deadline::in(kGathering);
   const Position end = ledger_->last();
-  auto left = ledger_->dirty(position_.value, end.value);
+  const auto all = ledger_->dirty(position_.value, end.value);
+  auto left = all;
   for (;;) {
     {
       const LedgerRead snapshot(*ledger_);
       left = rows_->read_some(left, batch_);
     }
     if (left.empty()) break;
-    if (deadline.passed()) return false;
+    stuck_ = all_stand(left);
+    if (stuck_ || deadline.passed()) {
+      if (left.size() == all.size() && !owes_boundary_) return false;
+      put_off(left);
+      break;
+    }
+    ::poll(nullptr, 0, kBetweenLooksMs);
     report(scan_->run(Look::kStamps, nullptr).unreadable);
   }
   rows_->release();
@@ -116,6 +132,26 @@ bool FilesSource::gather() {
   in_batch_ = true;
   owes_boundary_ = false;
   return true;
+}
+
+// Whether all these rows are in files that have been unreadable for longer than a write takes.
+bool FilesSource::all_stand(const std::vector<DirtyKey>& keys) {
+  std::set<std::string> standing;
+  for (const SourceTrouble& trouble : troubles()) standing.insert(trouble.what);
+  return std::all_of(keys.begin(), keys.end(), [&](const DirtyKey& dirty) {
+    const auto owner = ledger_->owner(dirty.table, dirty.key);
+    const auto file = owner ? ledger_->file(owner->file) : std::nullopt;
+    if (!file) return false;
+    return standing.contains((scan_->collection(file->collection).root / file->path).string());
+  });
+}
+
+// One file that cannot be read holds up no other: its rows are logged again behind what the batch
+// leads to, and told when it can be.
+void FilesSource::put_off(const std::vector<DirtyKey>& keys) {
+  LedgerWrite write(*ledger_);
+  for (const DirtyKey& dirty : keys) ledger_->log(dirty.table, dirty.key);
+  write.make_durable();
 }
 
 /// True if there is a batch now.
@@ -132,7 +168,7 @@ bool FilesSource::look(Look how) {
     in_batch_ = true;
     owes_boundary_ = false;
   } else if (ledger_->last().value != position_.value && !gather()) {
-    soon = true;
+    soon = !stuck_;
   }
   watch_.looked(Clock::now() - before, how == Look::kContents, soon);
   if (in_batch_) oldest_ = Clock::now();
@@ -147,7 +183,7 @@ Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
     if (Clock::now() >= next_prune_) prune();
     if (owes_boundary_ || ledger_->last().value != position_.value) {
       if (gather()) continue;
-      watch_.looked({}, false, true);
+      if (!stuck_) watch_.looked({}, false, true);
     }
     switch (watch_.wait(deadline)) {
       case FilesWatch::Outcome::kStamps:

@@ -6,8 +6,13 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
+
+#include <atomic>
+#include <thread>
 
 #include "state/base/unique_fd.h"
 #include "tests/watchers/files/gate_fixture.h"
@@ -60,6 +65,59 @@ TEST_F(FilesGateTest, AHalfWrittenFileCannotBeLocked) {
   EXPECT_THAT(gate->obstacles(), IsEmpty());
   store_.write("sub/a.json", R"([{"id":1,"name":"whole"}])");
   EXPECT_TRUE(gate->lock(soon()));
+}
+
+// ---- an application at work
+
+TEST_F(FilesGateTest, AnApplicationAtWorkIsNoObstacle) {
+  store_.collection().lock = ".lock";
+  std::atomic<int> units = 0;
+  {
+    const std::jthread application([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        ::poll(nullptr, 0, 1);  // what it does between two units of work
+        const UniqueFd lock(::open((store_.root() / ".lock").c_str(), O_RDWR | O_CREAT, 0666));
+        if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) continue;
+        const UniqueFd file(::open(path("a").c_str(), O_WRONLY));
+        ::poll(nullptr, 0, 1);
+        ++units;
+      }
+    });
+    while (units == 0) std::this_thread::yield();
+    EXPECT_THAT(gate()->obstacles(), IsEmpty());
+  }
+  const UniqueFd lock(::open((store_.root() / ".lock").c_str(), O_RDWR));
+  ASSERT_EQ(::flock(lock.get(), LOCK_EX), 0);
+  const auto found = gate()->obstacles();
+  ASSERT_THAT(found, SizeIs(1));
+  EXPECT_THAT(found[0].what, HasSubstr("somebody holds the lock"));
+}
+
+TEST_F(FilesGateTest, AFolderWithoutFilesIsFencedToo) {
+  store_.collection().files.push_back(parse_file_pattern("later/*/*.json"));
+  const fs::path later = store_.root() / "later", inner = later / "inner";
+  const fs::path other = store_.root() / "other";
+  for (const auto& folder : {later, inner, other}) {
+    fs::create_directory(folder);
+    ::chmod(folder.c_str(), 0777);
+  }
+  close_at(2);
+  EXPECT_EQ(mode(later), 0555u);
+  EXPECT_EQ(mode(inner), 0555u);
+  EXPECT_EQ(mode(other), 0777u) << "no file of the store can be made there";
+  gate()->open(3, {});
+  EXPECT_EQ(mode(later), 0777u);
+  EXPECT_EQ(mode(inner), 0777u);
+}
+
+TEST_F(FilesGateTest, ClosingTooLateIsNotClosing) {
+  const auto gate = this->gate();
+  ASSERT_TRUE(gate->lock(soon()));
+  EXPECT_FALSE(gate->close(2, Deadline::in(std::chrono::milliseconds(1))))
+      << "the other side could not commit any more";
+  expect_modes_of_the_beginning();
+  gate->unlock();
+  EXPECT_EQ(gate->inspect(soon()), (GateState{Door::kOpen, 1}));
 }
 
 TEST_F(FilesGateTest, CountersGoBothWays) {

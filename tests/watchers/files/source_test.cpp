@@ -183,6 +183,34 @@ TEST_F(FilesSourceTest, ABatchThatDidNotArriveIsToldAgain) {
   }
 }
 
+TEST_F(FilesSourceTest, AFileThatTearsBeforeItWasToldHoldsUpNoOther) {
+  store_.write("a.json", users(1, 1));
+  store_.write("b.json", users(2, 2));
+  begin();
+  const Position before = replica_.position;
+  store_.write("a.json", users(1, 1, "x"));
+  ASSERT_TRUE(pull());
+  store_.write("b.json", users(2, 2, "y"));
+  ASSERT_TRUE(pull());
+  // Nothing of it arrived, and the application died while it wrote.
+  store_.write("a.json", R"([{"id": 1, "na)");
+  source_ = store_.source();
+  source_->start(before);
+  ASSERT_TRUE(pull());
+  EXPECT_THAT(replica_.changes, ElementsAre("+ users(2, y)"));
+  const Position after = replica_.position;
+  EXPECT_FALSE(pull(kNothingComes));
+  source_ = store_.source();
+  source_->start(after);
+  EXPECT_FALSE(pull(kNothingComes));
+  store_.write("b.json", users(2, 2, "flows on"));
+  ASSERT_TRUE(pull());
+  EXPECT_THAT(replica_.changes, ElementsAre("+ users(2, flows on)"));
+  store_.write("a.json", users(1, 1, "z"));
+  ASSERT_TRUE(pull());
+  EXPECT_THAT(replica_.changes, ElementsAre("+ users(1, z)"));
+}
+
 TEST_F(FilesSourceTest, TheLogIsPrunedUpToWhatArrived) {
   store_.write("users.json", users(1, 2));
   begin();
