@@ -30,48 +30,43 @@ std::vector<Cell> cells_of(PgType type, Chunk& chunk) {
   const auto texts = [&](Kind kind, std::vector<std::string> of) {
     for (const auto& text : of) out.push_back(chunk.add_text(kind, text));
   };
-  switch (kind_of(type)) {
-    case Kind::kInt:
-      for (const std::int64_t i : {0, 1, -1, 256}) out.push_back(Cell::integer(i));
-      break;
-    case Kind::kReal:
-      for (const double d :
-           {0.0, -0.0, 1.5, std::nan(""), -std::nan(""), std::numeric_limits<double>::infinity()}) {
-        out.push_back(Cell::real(d));
-      }
-      break;
-    case Kind::kDecimal:
-      texts(Kind::kDecimal, {"0", "-0", "0.00", "1", "1.0", "1.10", "1.1", "-1", "10", "NaN"});
-      break;
-    case Kind::kJson:
-      texts(Kind::kJson, {"1",
-                          "1.0",
-                          "1e0",
-                          "10",
-                          "\"1\"",
-                          R"({"a":1,"b":[2,3]})",
-                          R"({"b":[2.0, 3],"a":1})",
-                          R"({"a":1,"b":[3,2]})",
-                          R"({"a":0,"a":1,"b":[2,3]})",
-                          R"({"ab":[]})",
-                          R"({"a":"b"})",
-                          "[]",
-                          "[[]]",
-                          "[[],[]]",
-                          "{}",
-                          "null",
-                          R"("\u00e9")",
-                          "\"é\"",
-                          "no json",
-                          "no jso",
-                          R"({"a":[1],"b":2})",
-                          R"({"a":[1,2]})",
-                          "1e999999999999",
-                          "1e999999999998"});
-      break;
-    default:
-      texts(kind_of(type), {"", " ", "a", "a ", " a", "A", "ab"});
-      break;
+  const Kind kind = kind_of(type);
+  if (kind == Kind::kInt) {
+    for (const std::int64_t i : {0, 1, -1, 256}) out.push_back(Cell::integer(i));
+  } else if (kind == Kind::kReal) {
+    for (const double d :
+         {0.0, -0.0, 1.5, std::nan(""), -std::nan(""), std::numeric_limits<double>::infinity()}) {
+      out.push_back(Cell::real(d));
+    }
+  } else if (kind == Kind::kDecimal) {
+    texts(kind, {"0", "-0", "0.00", "1", "1.0", "1.10", "1.1", "-1", "10", "NaN"});
+  } else if (kind == Kind::kJson) {
+    texts(kind, {"1",
+                 "1.0",
+                 "1e0",
+                 "10",
+                 "\"1\"",
+                 R"({"a":1,"b":[2,3]})",
+                 R"({"b":[2.0, 3],"a":1})",
+                 R"({"a":1,"b":[3,2]})",
+                 R"({"a":0,"a":1,"b":[2,3]})",
+                 R"({"ab":[]})",
+                 R"({"a":"b"})",
+                 "[]",
+                 "[[]]",
+                 "[[],[]]",
+                 "{}",
+                 "null",
+                 R"("\u00e9")",
+                 "\"é\"",
+                 "no json",
+                 "no jso",
+                 R"({"a":[1],"b":2})",
+                 R"({"a":[1,2]})",
+                 "1e999999999999",
+                 "1e999999999998"});
+  } else {
+    texts(kind, {"", " ", "a", "a ", " a", "A", "ab"});
   }
   return out;
 }
