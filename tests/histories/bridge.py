@@ -1,5 +1,6 @@
-"""A bridge of a random history: a folder with a store (here SQLite; files_play.py has the other kind), a database of the run's PostgreSQL, the application's connections
-to both, and the sidecar as a process that may be killed at any moment. play.py says what is done with it.
+"""A bridge of a random history: a folder with a store (here SQLite; files_play.py has the other kind), a database of the
+run's PostgreSQL, the application's connections to both, and the sidecar as a process that may be killed at any moment.
+play.py says what is done with it.
 """
 import json
 import os

@@ -199,16 +199,21 @@ def _rows(cursor, collection, table):
 
 
 def of_tables(cursor, collection):
-    """The trees of a collection's tables."""
-    by_id, top = {}, []
+    """(trees of a collection's tables, lines of rows whose parent is missing)."""
+    by_id, top, orphans = {}, [], []
     for table in collection["tables"]:
         by_id[table["name"]] = {}
         inside = [other["name"] for other in collection["tables"] if other["parent"] == table["name"]]
         for identity, parent, tree in _rows(cursor, collection, table):
             tree.inner = {name: [] for name in inside}
             by_id[table["name"]][identity] = tree
-            (by_id[table["parent"]][parent].inner[table["name"]] if table["parent"] else top).append(tree)
-    return top
+            if not table["parent"]:
+                top.append(tree)
+            elif parent in by_id[table["parent"]]:
+                by_id[table["parent"]][parent].inner[table["name"]].append(tree)
+            else:
+                orphans.append(f"{table['name']}: {tree}, of {parent}, which is not there")
+    return top, orphans
 
 
 def _in_order(table, trees, like):
@@ -237,7 +242,9 @@ def differences(collections, records_of, cursor, quarantined):
         old, unfit, reasons = of_records(collection, records_of(collection))
         misfits += reasons
         top = collection["tables"][0]
-        new = [tree for tree in of_tables(cursor, collection) if tree.key not in unfit]
+        rows, orphans = of_tables(cursor, collection)
+        lines += orphans
+        new = [tree for tree in rows if tree.key not in unfit]
         by_key = {tree.key: tree for tree in old}
         for tree in new:
             _arrange(collection, top, tree, by_key.get(tree.key))

@@ -127,7 +127,8 @@ class FilesPlayer(Player):
         if primary == "postgres":
             return self.application.read_canary() == self.canary
         with self.pg.cursor() as cursor:
-            cursor.execute("SELECT n FROM canary")
+            # Until the load is done there is no position, and the canary may have been copied before the rest.
+            cursor.execute("SELECT n FROM canary, switchback.checkpoint WHERE bridge = 'h'")
             return cursor.fetchall() == [(self.canary,)]
 
     def quarantine_of_store(self):

@@ -125,9 +125,15 @@ void FilesLedger::log(TableId table, std::string_view key) {
 }
 
 void FilesLedger::begin_log() {
-  database_->run("DELETE FROM log");
   database_->run("INSERT INTO log(tbl, key) VALUES (-1, x'')");
-  database_->run("INSERT INTO log(tbl, key) SELECT DISTINCT tbl, key FROM rival");
+  const std::uint64_t begin = database_->last_id();
+  // The key that stands for rows without one was logged when they were found, and no row has it.
+  database_->run(
+      "INSERT INTO log(tbl, key) SELECT tbl, key FROM rival UNION SELECT tbl, key FROM log l WHERE "
+      "seq < ? AND tbl IN (SELECT tbl FROM keyless) AND NOT EXISTS (SELECT 1 FROM row r WHERE "
+      "r.tbl = l.tbl AND r.key = l.key)",
+      begin);
+  database_->run("DELETE FROM log WHERE seq < ?", begin);
 }
 
 void FilesLedger::prune(std::uint64_t seq) {

@@ -250,6 +250,13 @@ TEST_F(FilesSourceTest, RecordsWithoutAKeyAreQuarantined) {
   while (!replica_.quarantine.empty()) ASSERT_TRUE(pull());
 }
 
+TEST_F(FilesSourceTest, RecordsWithoutAKeyThatTheLoadMetAreQuarantinedToo) {
+  store_.write("a.json", "[" + user(1, "n") + ", {\"name\": \"nobody\"}]");
+  begin();
+  EXPECT_EQ(replica_.quarantine.size(), 1u);
+  EXPECT_EQ(replica_.rows.size(), 1u);
+}
+
 TEST_F(FilesSourceTest, TwoRecordsExchangeTheirKeys) {
   store_.write("a.json", "[" + user(1, "one") + "," + user(2, "two") + "]");
   begin();
