@@ -100,7 +100,8 @@ ReadResult read_store_file(const std::filesystem::path& root, std::string_view p
   const bool still = stamp_from(after) == result.file.stamp &&
                      stamp_from(named) == result.file.stamp &&
                      result.file.bytes.size() == static_cast<std::size_t>(before.st_size);
-  return still ? result : outcome(ReadOutcome::kUnstable);
+  if (!still) return outcome(ReadOutcome::kUnstable);
+  return result;
 }
 
 bool holds_link(const std::filesystem::path& root, std::string_view path) {
