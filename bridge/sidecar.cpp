@@ -44,7 +44,7 @@ std::vector<std::string> needs_you(const Picture& picture) {
     out.push_back(
         fmt::format("{} unexplained commits changed SQLite and were not captured (blob I/O, or a "
                     "connection with its triggers off): what they wrote is not in PostgreSQL; "
-                    "switchback abandon, then run, loads it anew",
+                    "`switchback verify` names it, and --repair carries it over",
                     picture.pump.counts.unexplained));
   }
   for (const SourceTrouble& trouble : picture.pump.troubles) {

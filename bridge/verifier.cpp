@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "bridge/old_store.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/json_text.h"
@@ -93,6 +94,12 @@ bool Verifier::settled() const {
   return phase == Phase::kForward || phase == Phase::kReverse;
 }
 
+/// Reading files takes note of what was changed in them behind the fence, and then their writer no
+/// longer refuses to write over it: that is for a person to ask for.
+bool Verifier::may_sweep() const {
+  return supervisor_.picture().primary == Side::kOld || !old_reader_writes(supervisor_.config());
+}
+
 void Verifier::run(std::stop_token stop) {
   bool up = false;
   while (!stop.stop_requested()) {
@@ -117,7 +124,11 @@ void Verifier::run(std::stop_token stop) {
     if (asked) {
       sweep(*asked, true, stop);
     } else if (up && due_ <= now) {
-      sweep({}, false, stop);
+      if (may_sweep()) {
+        sweep({}, false, stop);
+      } else {
+        due_ = now + plan_.watch_every;
+      }
     } else if (up && look_due_ <= now) {
       look_due_ = now + plan_.watch_every;
       try {

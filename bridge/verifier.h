@@ -62,6 +62,7 @@ class Verifier {
   static std::string what_changed(const Grounds& before, const Grounds& now);
   std::chrono::steady_clock::time_point next_due() const;
   bool settled() const;
+  bool may_sweep() const;
 
   Supervisor& supervisor_;
   const VerifyPlan plan_;

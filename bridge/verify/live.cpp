@@ -5,7 +5,9 @@
 #include <memory>
 #include <utility>
 
+#include "bridge/old_store.h"
 #include "bridge/reapply.h"
+#include "bridge/verify/pumped_reader.h"
 #include "state/base/error.h"
 
 namespace switchback {
@@ -69,11 +71,17 @@ class Carrier {
   std::unique_ptr<WriteGate> marker_;
 };
 
-VerifySides sides_of(const Standing& standing, std::shared_ptr<Carrier> carrier) {
+VerifySides sides_of(Supervisor& supervisor, const Standing& standing,
+                     std::shared_ptr<Carrier> carrier) {
   VerifySides sides;
   sides.mapping = standing.site->mapping;
   sides.primary = standing.primary;
-  sides.make_reader = [site = standing.site](Side side) { return site->of(side).make_reader(); };
+  const bool pumped = standing.primary == Side::kPostgres && old_reader_writes(supervisor.config());
+  sides.make_reader = [&supervisor, site = standing.site, pumped](Side side) {
+    auto reader = site->of(side).make_reader();
+    return pumped && side == Side::kOld ? read_between_batches(supervisor, std::move(reader))
+                                        : std::move(reader);
+  };
   sides.carried = [carrier = std::move(carrier)](const Position& position, Deadline deadline) {
     return (*carrier)(position, deadline);
   };
@@ -108,8 +116,8 @@ VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order, const Pa
                       const Sweep::Report& tell) {
   const Standing standing = standing_of(supervisor);
   const auto tables = tables_of(*standing.site->mapping, order.table);
-  Sweep sweep(sides_of(standing, std::make_shared<Carrier>(supervisor, standing, pace)), pace,
-              tell);
+  Sweep sweep(sides_of(supervisor, standing, std::make_shared<Carrier>(supervisor, standing, pace)),
+              pace, tell);
   VerifyReport report = sweep.run(tables);
   if (order.repair) {
     sweep.repair(report, [&](const Chunk& keys) { reapply_by_pump(supervisor, keys); });

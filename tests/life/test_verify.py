@@ -6,7 +6,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import Life, PROGRAM, wait_until  # noqa: E402
-from tampering import postgres_unseen, sqlite_unseen  # noqa: E402
+from tampering import file_unseen, postgres_unseen, sqlite_unseen  # noqa: E402
 
 PLANTED = 60
 
@@ -128,6 +128,55 @@ class Verify(unittest.TestCase):
             # The checker knows what the application wrote, and no more.
             self.postgres_write(life)("DELETE FROM funnel_completion WHERE user_id LIKE '%planted%'")
             life.check()
+
+    def test_files(self):
+        with Life(rows=200, rate=60, system="llmcouncil", user="nobody") as life:
+            life.start_sidecar()
+            life.wait_phase("forward", 300)
+            life.start_application()
+            life.let_it_write(20)
+            paths = [life.path(f"{life.store}/subscriptions/planted_{n:02d}.json") for n in range(12)]
+            for path in paths:
+                self.make_subscription(path)
+            self.identical(life, 2)
+            expected = {("planted_00", "value"), ("planted_01", "missing in postgres"), ("added", "missing in old")}
+            statements = ["UPDATE subscriptions SET tier = 'yearly' WHERE user_id = 'planted_00'",
+                          "DELETE FROM subscriptions WHERE user_id = 'planted_01'",
+                          "INSERT INTO subscriptions (user_id, tier, created_at, updated_at) "
+                          "VALUES ('added', 'free', now(), now())"]
+            self.names_and_repairs(life, lambda: postgres_unseen(life.postgres(), *statements), expected)
+            life.flip_when_ready("cutover")
+            life.let_it_write(20)
+            self.identical(life, 2)
+            self.names_and_repairs(life, lambda: postgres_unseen(life.postgres(), *statements),
+                                   {("planted_00", "value"), ("planted_01", "missing in postgres"),
+                                    ("added", "missing in old")})
+            self.names_and_repairs(life, lambda: self.tamper_with_files(paths), {
+                ("planted_02", "value"), ("planted_03", "missing in old"), ("planted_99", "missing in postgres")})
+            life.stop_application()
+            self.postgres_write(life)("DELETE FROM subscriptions WHERE user_id LIKE 'planted%' OR user_id = 'added'")
+            life.check()
+
+    def make_subscription(self, path):
+        key = os.path.basename(path)[:-5]
+        with open(path + ".new", "w", encoding="utf-8") as file:
+            json.dump({"user_id": key, "tier": "monthly", "status": "active", "stripe_subscription_id": None,
+                       "current_period_end": None, "created_at": "2024-01-01T00:00:00",
+                       "updated_at": "2024-01-01T00:00:00"}, file, indent=2)
+        os.rename(path + ".new", path)
+
+    def tamper_with_files(self, paths):
+        file_unseen(paths[2], lambda text: text.replace("monthly", "yearly"))
+        os.unlink(paths[3])
+        self.make_subscription(os.path.join(os.path.dirname(paths[0]), "planted_99.json"))
+
+    def names_and_repairs(self, life, tamper, expected):
+        tamper()
+        code, report = verify(life)
+        self.assertEqual((code, found(report)), (1, expected))
+        code, report = verify(life, "--repair")
+        self.assertEqual((code, report["identical"]), (0, True), report)
+        self.identical(life, 1)
 
     def last_verify_is_told(self, life):
         status = life.status()
