@@ -4,6 +4,7 @@
 #include "replication/install.h"
 #include "replication/meta.h"
 #include "replication/names.h"
+#include "replication/slot.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
 
@@ -93,7 +94,7 @@ std::string groups_array(const Mapping& mapping, std::string_view store) {
   return "ARRAY[" + out + "]::text[]";
 }
 
-std::string drop_slot(const std::string& slot) {
+std::string slot_removal(const std::string& slot) {
   return fmt::format(
       "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = "
       "{};\n",
@@ -117,14 +118,12 @@ std::string postgres_removal_script(const Mapping& mapping, std::string_view sto
       "-- Takes the bridge \"{}\" off PostgreSQL: its slot, publication, fences and book-keeping.\n"
       "-- Stop its sidecar first. Run it as the role that installed it: psql -1 -f FILE\n"
       "-- Your tables and their rows stay. Running it again does no harm.\n{}{}",
-      mapping.bridge, drop_slot(names_for(mapping.bridge, store).slot),
+      mapping.bridge, slot_removal(names_for(mapping.bridge, store).slot),
       removal_body(mapping, store));
 }
 
 void remove_postgres(Connection& connection, const Mapping& mapping, std::string_view store) {
-  failpoint("pg.slot.drop.before");
-  connection.exec(drop_slot(names_for(mapping.bridge, store).slot));
-  failpoint("pg.slot.drop.after");
+  drop_slot(connection, names_for(mapping.bridge, store).slot);
   connection.exec("BEGIN; SET LOCAL lock_timeout = '10s'");
   try {
     connection.exec(removal_body(mapping, store));

@@ -1,5 +1,8 @@
 #include "replication/slot.h"
 
+#include <chrono>
+
+#include "state/base/deadline.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
 
@@ -17,6 +20,8 @@ constexpr const char* kBirth =
 constexpr const char* kRecordBirth =
     "INSERT INTO switchback.slot (bridge, store, slot, born_lsn) VALUES ($1, $2, $3, $4)";
 constexpr const char* kSlotPatience = "SET lock_timeout = '10s'";
+constexpr std::chrono::seconds kStreamEndPatience{5};
+constexpr const char* kBetweenLooks = "SELECT pg_catalog.pg_sleep(0.01)";
 constexpr const char* kForgetBirth = "DELETE FROM switchback.slot WHERE bridge = $1 AND store = $2";
 
 Lsn lsn_of(std::string_view text) {
@@ -71,6 +76,8 @@ Lsn create_slot(Connection& replication, const std::string& slot) {
 }
 
 void drop_slot(Connection& sql, const std::string& slot) {
+  const Deadline patience = Deadline::in(kStreamEndPatience);
+  while (inspect_slot(sql, slot).active_pid && !patience.passed()) sql.exec(kBetweenLooks);
   failpoint("pg.slot.drop.before");
   sql.exec(kDrop, {slot});
   failpoint("pg.slot.drop.after");

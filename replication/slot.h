@@ -31,7 +31,8 @@ SlotState inspect_slot(Connection& sql, const std::string& slot);
 /// committed. Throws Error(kRefused) if the slot is there already.
 Lsn create_slot(Connection& replication, const std::string& slot);
 
-/// Drops it if it exists; Error(kBusy) while somebody streams from it.
+/// Drops it if it exists, once nobody streams from it: a server takes a moment to notice that its
+/// client has gone. Error(kBusy) if somebody still does after some seconds.
 void drop_slot(Connection& sql, const std::string& slot);
 
 /// Where the slot began, if that is on record.
