@@ -228,6 +228,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
     progress_.state = PumpState::kFlowing;
     changed_.notify_all();
   }
+  begin_second_tries(parts);
   last_change_ = rate_since_ = last_housekeeping_ = Deadline::Clock::now();
   Chunk chunk;
   std::vector<Reject> rejects;
@@ -240,6 +241,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
       if (pull == Pull::kChunk) take(chunk, parts, rejects);
       publish_durable(parts);
       publish_lag(parts);
+      try_again(parts);
       housekeep(parts);
     }
   } catch (...) {
@@ -252,12 +254,14 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
 void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) {
   mid_batch_ = true;
   parts.sink->apply(chunk, rejects);
+  if (second_tries_) second_tries_->note_applied(chunk);
   last_change_ = Deadline::Clock::now();
   const std::uint64_t count = chunk.changes().size();
   rate_changes_ += count;
   if (chunk.boundary) {
     supply_wanted(*chunk.boundary, parts, rejects);
     parts.sink->commit(*chunk.boundary, rejects);
+    if (second_tries_) second_tries_->note_rejected(rejects);
   }
   const std::lock_guard lock(mutex_);
   progress_.changes += count;
@@ -342,6 +346,7 @@ bool Pump::run_jobs(Parts& parts) {
     std::exception_ptr failure;
     try {
       next.job(parts, applied);
+      begin_second_tries(parts);
     } catch (...) {
       failure = std::current_exception();
       parts.sink->rollback();
@@ -357,6 +362,23 @@ bool Pump::run_jobs(Parts& parts) {
     }
     next.done.set_value();
   }
+}
+
+void Pump::begin_second_tries(Parts& parts) {
+  if (parts.make_second_tries) second_tries_ = parts.make_second_tries();
+}
+
+void Pump::try_again(Parts& parts) {
+  if (!second_tries_ || mid_batch_ || !second_tries_->due(Deadline::Clock::now())) return;
+  Position applied;
+  {
+    const std::lock_guard lock(mutex_);
+    if (housekeeping_held_ || park_wanted_) return;
+    applied = progress_.applied;
+  }
+  second_tries_->try_some(applied, parts.make_reader, *parts.sink);
+  const std::lock_guard lock(mutex_);
+  progress_.quarantined = parts.sink->quarantined();
 }
 
 void Pump::housekeep(Parts& parts) {

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "bridge/second_tries.h"
 #include "state/base/deadline.h"
 #include "state/base/error.h"
 #include "state/model/position.h"
@@ -72,6 +73,8 @@ class Pump {
     std::unique_ptr<ChangeSink> sink;
     /// Of the source's side, for rows of which it sends a part only; called when one is needed.
     std::function<std::unique_ptr<RowReader>()> make_reader = {};
+    /// By what the sink's book says now; empty: nothing is tried again.
+    std::function<std::unique_ptr<SecondTries>()> make_second_tries = {};
   };
   /// Called on the pump's thread at start and after each failure; may throw Error.
   using MakeParts = std::function<Parts()>;
@@ -117,6 +120,8 @@ class Pump {
   void stand_parked(Parts& parts, std::stop_token stop);
   bool run_jobs(Parts& parts);
   void housekeep(Parts& parts);
+  void begin_second_tries(Parts& parts);
+  void try_again(Parts& parts);
   bool wait_after(const Error& error, std::stop_token stop);
   void refuse_jobs(const std::string& why);
   void set_state(PumpState state);
@@ -143,6 +148,7 @@ class Pump {
 
   // The pump's thread only.
   bool mid_batch_ = false;
+  std::unique_ptr<SecondTries> second_tries_;
   SourceCounts counts_before_;  // of the sources before this one
   int failures_ = 0;
   std::minstd_rand random_;

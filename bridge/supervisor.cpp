@@ -303,7 +303,11 @@ void Supervisor::start_pump(Side to) {
       [to, site = site_] {
         if (to == Side::kOld) require_same_log(*site);
         return Pump::Parts{site->of(other(to)).make_source(), site->of(to).make_sink(),
-                           [to, site] { return site->of(other(to)).make_reader(); }};
+                           [to, site] { return site->of(other(to)).make_reader(); },
+                           [to, site] {
+                             return std::make_unique<SecondTries>(site->mapping,
+                                                                  site->of(to).quarantine());
+                           }};
       },
       PumpOptions{.seed = std::random_device{}()});
   {

@@ -19,7 +19,7 @@ struct Reject {
   TableId table{};
   std::string key;       // the key cells as a JSON array of strings: ["42","x"]
   std::string reason;    // in words, with the constraint or type it failed on
-  std::string sqlstate;  // empty if the target is not PostgreSQL
+  std::string sqlstate;  // PostgreSQL's word for it where the target has one; may be empty
   // A person said to leave the difference as it is: written down, but it blocks no flip.
   bool accepted = false;
 };

@@ -198,7 +198,7 @@ bool ChunkWriter::exchange(const std::set<std::uint32_t>& candidates, std::vecto
 
 void ChunkWriter::reject_waiting(std::vector<Reject>& rejects) {
   for (const auto& one : waiting_.list()) {
-    reject(waiting_.chunk(), waiting_.change(one), {Outcome::kRefused, one.reason}, rejects);
+    reject(waiting_.chunk(), waiting_.change(one), {Outcome::kConflict, one.reason}, rejects);
   }
   waiting_.clear();
 }

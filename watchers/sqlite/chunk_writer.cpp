@@ -148,7 +148,8 @@ void ChunkWriter::reject(const Chunk& chunk, const Change& change, const Written
   }
   for (auto& row : rows) {
     if (!rejected_.insert(row).second) continue;
-    rejects.push_back({change.table, std::move(row.second), why.reason, {}});
+    rejects.push_back({change.table, std::move(row.second), why.reason,
+                       why.outcome == Outcome::kConflict ? "23505" : ""});
   }
   if (why.outcome != Outcome::kMissing) return;
   for (const Cell& cell : chunk.row(change).first(width)) {

@@ -86,7 +86,7 @@ SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use)
     // A reader opens read-write too: in WAL mode it must be able to make the -shm file.
     SQLite::Database database(path.string(), SQLite::OPEN_READWRITE);
     wait_by_default(database.getHandle());
-    database.exec("PRAGMA case_sensitive_like = ON; PRAGMA temp_store = MEMORY;");
+    database.exec("PRAGMA temp_store = MEMORY");
     if (use == SqliteUse::kRead) pin_reader(database);
     if (use == SqliteUse::kWrite) pin_writer(database);
     return database;
