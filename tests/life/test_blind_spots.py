@@ -1,0 +1,74 @@
+"""What no comparison of single changes could see ends "clean", even if it was put back, and the next full comparison
+names the value that was changed behind it."""
+import os
+import sys
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from life import Life, PROGRAM, wait_until  # noqa: E402
+from tampering import sqlite_unseen  # noqa: E402
+from test_verify import Planted, found, verify  # noqa: E402
+
+FENCES = ("switchback_fence_row", "switchback_fence_statement")
+
+
+@unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
+class BlindSpots(unittest.TestCase):
+    """One bridge, one blind spot after the other; nobody asks for a comparison."""
+
+    def test_each_ends_clean(self):
+        with Life(rows=200, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            planted = Planted(life, 4)
+            with life.sqlite() as database:
+                planted.make(database.execute)
+            for number, spot in enumerate((self.fence_off_and_on, self.column_rewritten, self.trigger_off_and_on,
+                                           self.triggers_switched_off)):
+                wait_until(lambda: self.last(life).get("clean"), f"clean before {spot.__name__}", 90, 0.2)
+                spot(life, planted.keys[number])
+                wait_until(lambda: self.last(life).get("identical") is False, f"{spot.__name__} is found", 90, 0.2)
+                self.assertFalse(self.last(life)["clean"])
+                self.assertIn("no longer clean", self.log(life))
+                code, report = verify(life, "--repair")
+                self.assertEqual((code, found(report)), (0, {(planted.keys[number], "value")}))
+
+    def last(self, life):
+        return (life.ask("/status") or {}).get("last_verify") or {}
+
+    def log(self, life):
+        with open(life.path("sidecar.log"), encoding="utf-8") as log:
+            return log.read()
+
+    def fence_off_and_on(self, life, key):
+        with life.postgres() as postgres, postgres.cursor() as cursor:
+            for mode in ("DISABLE", "ENABLE ALWAYS"):
+                for fence in FENCES:
+                    cursor.execute(f"ALTER TABLE funnel_completion {mode} TRIGGER {fence}")
+                if mode == "DISABLE":
+                    cursor.execute(f"UPDATE funnel_completion SET completion_data = '2' WHERE user_id = '{key}'")
+
+    def column_rewritten(self, life, key):
+        with life.postgres() as postgres, postgres.cursor() as cursor:
+            cursor.execute("ALTER TABLE funnel_completion ALTER COLUMN completion_data TYPE jsonb USING "
+                           f"CASE WHEN user_id = '{key}' THEN '3' ELSE completion_data END")
+
+    def trigger_off_and_on(self, life, key):
+        with life.sqlite() as database:
+            triggers = database.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND "
+                                        "tbl_name = 'funnel_completion' AND name GLOB '_switchback*'").fetchall()
+            database.execute("BEGIN IMMEDIATE")
+            for name, _ in triggers:
+                database.execute(f'DROP TRIGGER "{name}"')
+            database.execute(f"UPDATE funnel_completion SET completion_data = '4' WHERE user_id = '{key}'")
+            for _, text in triggers:
+                database.execute(text)
+            database.execute("COMMIT")
+
+    def triggers_switched_off(self, life, key):
+        sqlite_unseen(life.path(life.store),
+                      f"UPDATE funnel_completion SET completion_data = '5' WHERE user_id = '{key}'")
+
+
+if __name__ == "__main__":
+    unittest.main()
