@@ -9,15 +9,15 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import PROGRAM, wait_until  # noqa: E402
 
 
-def command(folder, *options):
+def command(folder, *options, rows=300):
     os.chmod(folder, 0o755)
-    return [PROGRAM, "demo", "--folder", folder, "--rows", "300", "--rate", "100", "--seconds", "2", *options]
+    return [PROGRAM, "demo", "--folder", folder, "--rows", str(rows), "--rate", "100", "--seconds", "2", *options]
 
 
-def demo(*options):
+def demo(*options, rows=300):
     """A short one, in a folder that goes with the test; (exit code, last line, everything)."""
     with tempfile.TemporaryDirectory(prefix="switchback-demo-") as folder:
-        done = subprocess.run(command(folder, *options), capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command(folder, *options, rows=rows), capture_output=True, text=True, timeout=240)
         lines = done.stdout.splitlines() or [""]
         return done.returncode, lines[-1], done.stdout + done.stderr
 
@@ -67,6 +67,12 @@ class Demo(unittest.TestCase):
         self.assertEqual(code, 0, everything)
         self.assertRegex(last, r" [1-9]\d* writes, 0 lost$")
         self.assertIn("300 memory entities in SQLite", everything)
+
+    def test_a_system_of_files(self):
+        code, last, everything = demo("--system", "llmcouncil", rows=100)
+        self.assertEqual(code, 0, everything)
+        self.assertRegex(last, r" [1-9]\d* writes, 0 lost$")
+        self.assertIn("100 conversations in JSON files", everything)
 
     def test_a_system_that_is_not_there(self):
         code, _, everything = demo("--system", "nobody")

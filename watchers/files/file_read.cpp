@@ -116,17 +116,27 @@ bool holds_link(const std::filesystem::path& root, std::string_view path) {
   return false;
 }
 
-std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path) {
-  std::string_view name = path;
-  const UniqueFd folder = open_folder_of(root, name, FolderUse::kLook);
+FileStamps::FileStamps(std::filesystem::path root) : root_(std::move(root)) {}
+
+std::optional<FileStamp> FileStamps::of(std::string_view path) {
+  const std::size_t end = path.rfind('/') + 1;  // 0 without one
+  if (!folder_ || path.substr(0, end) != below_) {
+    std::string_view name = path;
+    folder_ = open_folder_of(root_, name, FolderUse::kLook);
+    below_ = path.substr(0, end);
+  }
   struct stat found {};
-  if (!folder ||
-      ::fstatat(folder.get(), std::string(name).c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
+  const std::string leaf(path.substr(end));
+  if (!folder_ || ::fstatat(folder_.get(), leaf.c_str(), &found, AT_SYMLINK_NOFOLLOW) != 0) {
     if (is_absent(errno) || is_link(errno)) return std::nullopt;
-    fail_with_errno(root / path, "cannot be looked at");
+    fail_with_errno(root_ / path, "cannot be looked at");
   }
   if (!S_ISREG(found.st_mode)) return std::nullopt;
   return stamp_from(found);
+}
+
+std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path) {
+  return FileStamps(root).of(path);
 }
 
 }  // namespace switchback

@@ -59,7 +59,20 @@ UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& pat
 ReadResult read_store_file(const std::filesystem::path& root, std::string_view path);
 /// Whether the path, or a folder on the way to it, is a symbolic link.
 bool holds_link(const std::filesystem::path& root, std::string_view path);
-/// The stamp alone; nullopt if there is no regular file.
+/// The stamps of many files, one folder's after the other's. For one look: a folder that is
+/// replaced meanwhile is not noticed.
+class FileStamps {
+ public:
+  explicit FileStamps(std::filesystem::path root);
+  /// nullopt if there is no regular file. Throws as above.
+  std::optional<FileStamp> of(std::string_view path);
+
+ private:
+  const std::filesystem::path root_;
+  std::string below_;
+  UniqueFd folder_;
+};
+/// One file's.
 std::optional<FileStamp> stamp_of(const std::filesystem::path& root, std::string_view path);
 
 }  // namespace switchback

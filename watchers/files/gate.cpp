@@ -59,7 +59,7 @@ class FilesGate final : public WriteGate {
   bool take_own(Deadline deadline);
   bool come_to_rest(Deadline deadline);
   bool no_writer_left(Deadline deadline) const;
-  bool nothing_came();
+  bool nothing_came(Deadline deadline);
   void lower();
   template <class Visit>
   void each_serial(Visit visit) const;
@@ -144,7 +144,7 @@ bool FilesGate::lock(Deadline deadline) {
   if (!take_own(deadline)) return false;
   lower();                            // what a crash left behind
   scan_.run(Look::kStamps, nullptr);  // what came lately, while nobody waits
-  locked_ = locks_.take(paths_.locks(), deadline) && come_to_rest(deadline);
+  locked_ = !deadline.passed() && locks_.take(paths_.locks(), deadline) && come_to_rest(deadline);
   if (!locked_) unlock();
   return locked_;
 }
@@ -166,6 +166,7 @@ void FilesGate::unlock() noexcept {
 
 bool FilesGate::no_writer_left(Deadline deadline) const {
   for (const fs::path& path : paths_.files()) {
+    if (deadline.passed()) return false;
     while (open_for_writing(path) == OpenForWriting::kYes) {
       if (deadline.passed()) return false;
       ::poll(nullptr, 0, kBetweenTriesMs);
@@ -174,10 +175,9 @@ bool FilesGate::no_writer_left(Deadline deadline) const {
   return true;
 }
 
-// Since mark(). Bits that just changed make every stamp look fresh, which means nothing here.
-bool FilesGate::nothing_came() {
-  const ScanResult seen = scan_.run(Look::kContents, nullptr);
-  return seen.from == mark_ && seen.to == mark_ && !seen.changing && seen.unreadable.empty();
+// Since mark().
+bool FilesGate::nothing_came(Deadline deadline) {
+  return ledger_->last() == mark_ && scan_.agrees(deadline) && ledger_->last() == mark_;
 }
 
 bool FilesGate::close(Epoch epoch, Deadline deadline) {
@@ -187,9 +187,10 @@ bool FilesGate::close(Epoch epoch, Deadline deadline) {
   if (!closed && !lock(deadline)) return false;
   if (closed && !take_own(deadline)) return false;
   try {
-    raise_fence(*ledger_, paths_.to_fence());
     const Deadline in_time(deadline.at() - kForTheOther);
-    if (!closed && !(no_writer_left(in_time) && nothing_came() && !in_time.passed())) {
+    if (!closed && in_time.passed()) return false;
+    raise_fence(*ledger_, paths_.to_fence());
+    if (!closed && !(no_writer_left(in_time) && nothing_came(in_time) && !in_time.passed())) {
       lower();
       return false;
     }

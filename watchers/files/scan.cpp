@@ -28,7 +28,8 @@ bool may_hold_files(const Collection& collection, const std::string& folder) {
                      [&](const FilePattern& pattern) { return may_hold_matches(pattern, folder); });
 }
 
-// `visit(path, type)` for what is in the folder and below, where a file of the collection may be.
+// `visit(path, whether it is a folder)` for what is in the folder and below, where a file of the
+// collection may be.
 template <class Visit>
 void walk(const Collection& collection, const std::string& below, Visit visit) {
   const fs::path folder = collection.root / below;
@@ -41,10 +42,14 @@ void walk(const Collection& collection, const std::string& below, Visit visit) {
     const std::string name = entry->path().filename().string();
     const std::string path = below.empty() ? name : below + "/" + name;
     std::error_code ignored;  // gone again: the next look knows
-    const fs::file_type type = entry->symlink_status(ignored).type();
-    if (type == fs::file_type::directory && !may_hold_files(collection, path)) continue;
-    visit(path, type);
-    if (type == fs::file_type::directory) walk(collection, path, visit);
+    // What the folder says of it spares a call for each file. Links are never followed.
+    if (entry->is_symlink(ignored)) continue;
+    const bool folder_itself = entry->is_directory(ignored);
+    if (folder_itself ? !may_hold_files(collection, path) : !entry->is_regular_file(ignored)) {
+      continue;
+    }
+    visit(path, folder_itself);
+    if (folder_itself) walk(collection, path, visit);
   }
 }
 
@@ -73,8 +78,8 @@ std::string beside(const std::string& pattern, const std::string& path) {
 
 std::vector<std::string> list_files(const Collection& collection) {
   std::vector<std::string> paths;
-  walk(collection, "", [&](const std::string& path, fs::file_type type) {
-    if (type == fs::file_type::regular && takes_file(collection, path)) paths.push_back(path);
+  walk(collection, "", [&](const std::string& path, bool is_folder) {
+    if (!is_folder && takes_file(collection, path)) paths.push_back(path);
   });
   std::sort(paths.begin(), paths.end());
   return paths;
@@ -82,8 +87,8 @@ std::vector<std::string> list_files(const Collection& collection) {
 
 std::vector<std::string> list_folders(const Collection& collection) {
   std::vector<std::string> paths{""};
-  walk(collection, "", [&](const std::string& path, fs::file_type type) {
-    if (type == fs::file_type::directory) paths.push_back(path);
+  walk(collection, "", [&](const std::string& path, bool is_folder) {
+    if (is_folder) paths.push_back(path);
   });
   return paths;
 }
@@ -115,6 +120,7 @@ std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   std::set<FilePlace> there;
   for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
     const Collection& collection = documents_->collections[number];
+    FileStamps stamps(collection.root);
     for (std::string& path : list_files(collection)) {
       const FilePlace place{number, path};
       const auto file = known.find(place);
@@ -124,8 +130,7 @@ std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
         born.collection = number;
         born.path = std::move(path);
         found.push_back({std::move(born), true});
-      } else if (look == Look::kContents ||
-                 stamp_of(collection.root, path) != std::optional(file->second.stamp)) {
+      } else if (look == Look::kContents || stamps.of(path) != std::optional(file->second.stamp)) {
         found.push_back({file->second, true});
       }
     }
@@ -152,7 +157,7 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
     DiffOutcome outcome;
     switch (read.outcome) {
       case ReadOutcome::kUnstable:
-        result.changing = result.unstable = true;
+        result.unstable = true;
         return;
       case ReadOutcome::kRefused:
         return unreadable("it is a symbolic link or no regular file, which is never followed",
@@ -188,15 +193,34 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
   }
 }
 
+bool FileScan::agrees(Deadline deadline) {
+  const auto& known = known_files();
+  std::size_t seen = 0;
+  for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
+    const Collection& collection = documents_->collections[number];
+    for (std::string& path : list_files(collection)) {
+      const auto file = known.find({number, path});
+      if (file == known.end() || deadline.passed()) return false;
+      const ReadResult read = read_store_file(collection.root, path);
+      if (read.outcome != ReadOutcome::kRead) return false;
+      if (hash_of(read.file.bytes) != file->second.bytes) return false;
+      ++seen;
+    }
+  }
+  return seen == known.size();
+}
+
 ScanResult FileScan::run(Look look, RankedBatch* give) {
   ScanResult result;
   result.from = result.to = ledger_.last();
-  if (candidates(look).empty()) return result;
+  auto found = candidates(look);
+  if (found.empty()) return result;
+  const auto known_at = known_at_;
   LedgerWrite write(ledger_);
   FileJournal(ledger_).replay_inside();  // never look at files that are half replaced
   result.from = ledger_.last();
-  // Anew under the lock: another may have taken them meanwhile.
-  const auto found = candidates(look);
+  // Anew under the lock, if another may have taken them meanwhile.
+  if (ledger_.version() != known_at) found = candidates(look);
   std::set<std::int64_t> again;
   for (const Candidate& candidate : found) take(candidate, give, result, again);
   // A key that became free may be claimed by a record looked at earlier. Each round frees claims

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "state/base/deadline.h"
 #include "state/base/error.h"
 #include "watchers/files/ledger.h"
 #include "watchers/files/lens.h"
@@ -33,8 +34,7 @@ enum class Look { kStamps, kContents };
 struct ScanResult {
   Position from, to;       // the log's end before and after; equal: nothing was logged
   bool contested = false;  // what `give` got is not all: read the rows from the log's keys
-  bool changing = false;   // a file changed under our eyes
-  bool unstable = false;   // likewise, or so shortly before that it may again: look again soon
+  bool unstable = false;   // a file changed under our eyes, or so shortly before that it may again
   std::vector<UnreadableFile> unreadable;
 };
 
@@ -49,6 +49,9 @@ class FileScan {
   /// Looks at all files; changes go to `give`, if it is not nullptr, as well as into the log.
   /// Throws Error(kDisk); then nothing was logged.
   ScanResult run(Look look, RankedBatch* give);
+  /// Whether every file holds what the ledger says, byte for byte, and none came or went. False
+  /// also if there was no time to read them all. Changes nothing. Throws Error(kDisk).
+  bool agrees(Deadline deadline);
 
   const Lens& lens(std::uint16_t collection) const { return lenses_[collection]; }
   const Collection& collection(std::uint16_t number) const {

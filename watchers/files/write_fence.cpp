@@ -37,20 +37,18 @@ bool is_writable(const std::filesystem::path& path) {
 }
 
 void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& paths) {
+  std::vector<std::pair<const std::filesystem::path*, mode_t>> found;
   {
     LedgerWrite write(ledger);
     for (const auto& path : paths) {
       struct stat now {};
       if (::lstat(path.c_str(), &now) != 0 || S_ISLNK(now.st_mode)) continue;
+      found.emplace_back(&path, now.st_mode & 07777);
       ledger.put_fence(path.string(), now.st_mode & 07777);
     }
     write.make_durable();
   }
-  for (const auto& path : paths) {
-    struct stat now {};
-    if (::lstat(path.c_str(), &now) != 0 || S_ISLNK(now.st_mode)) continue;
-    set_mode(path, now.st_mode & 07777 & ~kWriteBits);
-  }
+  for (const auto& [path, mode] : found) set_mode(*path, mode & ~kWriteBits);
 }
 
 OpenForWriting open_for_writing(const std::filesystem::path& path) {
