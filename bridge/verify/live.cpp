@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "bridge/old_store.h"
 #include "bridge/reapply.h"
 #include "bridge/verify/pumped_reader.h"
 #include "state/base/error.h"
+#include "state/base/json_text.h"
 
 namespace switchback {
 namespace {
@@ -71,6 +73,23 @@ class Carrier {
   std::unique_ptr<WriteGate> marker_;
 };
 
+SameInPostgres asking(const Config& config) {
+  const auto connection = std::make_shared<std::optional<Connection>>();
+  return [&config, connection](const ColumnMap& column, std::string_view a, std::string_view b) {
+    if (!*connection) connection->emplace(connect(config, "verify"));
+    try {
+      const Result same =
+          (*connection)
+              ->exec(fmt::format("SELECT ($1::{0})::text = ($2::{0})::text", column.type_name),
+                     {std::string(a), std::string(b)});
+      return same.string(0, 0) == "t";
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kUnreachable) throw;
+      return false;  // one of them is no value of the type
+    }
+  };
+}
+
 VerifySides sides_of(Supervisor& supervisor, const Standing& standing,
                      std::shared_ptr<Carrier> carrier) {
   VerifySides sides;
@@ -85,6 +104,7 @@ VerifySides sides_of(Supervisor& supervisor, const Standing& standing,
   sides.carried = [carrier = std::move(carrier)](const Position& position, Deadline deadline) {
     return (*carrier)(position, deadline);
   };
+  sides.same_in_postgres = asking(supervisor.config());
   sides.quarantine = [site = standing.site, to = other(standing.primary)] {
     return site->of(to).quarantine();
   };
@@ -112,6 +132,17 @@ void reapply_by_pump(Supervisor& supervisor, const Chunk& keys) {
   });
 }
 
+void note(Supervisor& supervisor, const VerifyOrder& order, const VerifyReport& report) {
+  JsonWriter json;
+  json.begin_object()
+      .member("table", order.table)
+      .member("repair", order.repair)
+      .member("identical", report.identical())
+      .member("rows_differing", report.rows_differing())
+      .end_object();
+  supervisor.note({"verify", order.by, json.take()});
+}
+
 VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order, const Pace& pace,
                       const Sweep::Report& tell) {
   const Standing standing = standing_of(supervisor);
@@ -135,7 +166,10 @@ VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,
     const Epoch epoch = supervisor.picture().epoch;
     try {
       VerifyReport report = run_once(supervisor, order, pace, tell);
-      if (supervisor.picture().epoch == epoch) return report;
+      if (supervisor.picture().epoch == epoch) {
+        if (!order.by.empty()) note(supervisor, order, report);
+        return report;
+      }
     } catch (const Error& error) {
       if (supervisor.picture().epoch == epoch || pace.stop().stop_requested()) throw;
     }

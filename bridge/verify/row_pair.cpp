@@ -58,6 +58,18 @@ std::vector<std::uint16_t> RowPair::unequal(const TableMap& map) const {
   return out;
 }
 
+bool is_spelled_apart(const TableMap& map, const RowPair& pair, const SameInPostgres& same) {
+  if (!same || !pair.both()) return false;
+  const auto unequal = pair.unequal(map);
+  return !unequal.empty() && std::all_of(unequal.begin(), unequal.end(), [&](std::uint16_t i) {
+    const ColumnMap& column = map.columns[i];
+    const Cell& a = pair.old_row()[i];
+    const Cell& b = pair.postgres_row()[i];
+    return column.type == PgType::kOtherText && has_text(a.kind) && has_text(b.kind) &&
+           same(column, pair.old_chunk.text(a), pair.postgres_chunk.text(b));
+  });
+}
+
 bool is_nulled_orphan(const Mapping& mapping, const TableMap& map, const RowPair& pair,
                       RowReader& postgres) {
   if (map.orphans != Orphans::kNull || !pair.both()) return false;

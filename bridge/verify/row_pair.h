@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -30,6 +31,14 @@ struct RowPair {
   /// Compared columns that differ; of both().
   std::vector<std::uint16_t> unequal(const TableMap& map) const;
 };
+
+/// Whether PostgreSQL reads both texts as the same value of the column's type.
+using SameInPostgres =
+    std::function<bool(const ColumnMap& column, std::string_view a, std::string_view b)>;
+
+/// True if the two differ only in columns of types that travel as text (arrays, inet, interval),
+/// and there by spelling only.
+bool is_spelled_apart(const TableMap& map, const RowPair& pair, const SameInPostgres& same);
 
 /// True if the two differ only as `orphans = "null"` means them to: PostgreSQL has NULL where the
 /// old store names a parent that PostgreSQL has not. `postgres` reads that side.

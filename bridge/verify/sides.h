@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bridge/verify/pace.h"
+#include "bridge/verify/row_pair.h"
 #include "state/base/deadline.h"
 #include "state/model/phase.h"
 #include "state/model/position.h"
@@ -26,6 +27,8 @@ struct VerifySides {
   /// True once the other side holds all that the primary had at this position; false at the
   /// deadline. May throw Error.
   std::function<bool(const Position&, Deadline)> carried;
+  /// Of types that travel as text, whose spelling is PostgreSQL's own; empty: spelling counts.
+  SameInPostgres same_in_postgres = {};
   /// What the other side could not take, as of now.
   std::function<std::vector<QuarantineEntry>()> quarantine;
 };

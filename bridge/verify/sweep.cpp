@@ -254,7 +254,9 @@ Chunk Sweep::gather(const TableMap& map, const std::vector<bool>& buckets, Table
 Chunk Sweep::follow(const TableMap& map, const Chunk& keys, const Suspects::OnDifference& differs) {
   Suspects suspects(sides_, pace_, map, reader(sides_.primary), reader(other(sides_.primary)));
   suspects.tell(differs, [&](const SeenApart& seen) {
-    return is_nulled_orphan(*sides_.mapping, map, pair_of(seen), reader(Side::kPostgres));
+    const RowPair pair = pair_of(seen);
+    return is_spelled_apart(map, pair, sides_.same_in_postgres) ||
+           is_nulled_orphan(*sides_.mapping, map, pair, reader(Side::kPostgres));
   });
   return suspects.follow(keys, kMostRounds);
 }

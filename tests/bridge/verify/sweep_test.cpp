@@ -119,6 +119,22 @@ TEST_F(SweepTest, TheSameMeaningSpelledApartIsNoDifference) {
   EXPECT_TRUE(compare().identical());
 }
 
+TEST_F(SweepTest, ATypeThatOnlyPostgresKnowsIsAskedAbout) {
+  auto mapping = std::make_shared<Mapping>(*test_mapping());
+  mapping->tables[0].columns[1].type = PgType::kOtherText;
+  to_->tamper(kParent, parent(5, ""), parent(5, "N5", R"({"a":1,"b":[1,2]})"));
+  to_->tamper(kParent, parent(6, ""), parent(6, "other", R"({"a":1,"b":[1,2]})"));
+  VerifySides sides = this->sides();
+  sides.mapping = mapping;
+  sides.same_in_postgres = [](const ColumnMap& column, std::string_view a, std::string_view b) {
+    return column.name == "name" && a == "n5" && b == "N5";
+  };
+  const VerifyReport report =
+      Sweep(sides, Pace(0, {}), [](const VerifyProgress&) {}).run({kParent});
+  ASSERT_EQ(report.tables.at(0).differences.size(), 1u) << to_text(report);
+  EXPECT_EQ(report.tables.at(0).differences.front().key, R"(["6"])");
+}
+
 TEST_F(SweepTest, NoFalseDifferenceWhileSomebodyWrites) {
   const Writer writer(*from_, kRows);
   for (int round = 0; round < 10; ++round) {
