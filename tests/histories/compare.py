@@ -229,12 +229,11 @@ def take_orphans(table, rows, keys, new):
     return sure, held
 
 
-def differences(tables, sqlite, cursor, quarantined, lingers=False):
+def differences(tables, sqlite, cursor, quarantined):
     """Lines of what differs; [] if every row is identical or, being a misfit, in quarantine.
 
     `quarantined` is the number of entries. A misfit's older image may still be in PostgreSQL, and what depends on it may
-    be held up, so with misfits as many keys may differ as there are entries. Without misfits the quarantine is empty,
-    unless an entry `lingers`: one whose cause was another row is not tried again when that row goes.
+    be held up, so with misfits as many keys may differ as there are entries. Without misfits the quarantine is empty.
     """
     old, new, keys, unfit, reasons, lines = {}, {}, {}, [], 0, []
     for table in tables:
@@ -248,7 +247,7 @@ def differences(tables, sqlite, cursor, quarantined, lingers=False):
         reasons += len(held)
         lines += _table(table, old[table["name"]], new[table["name"]])
     reasons += len(unfit)
-    if not reasons and not (lingers and quarantined):
+    if not reasons:
         return lines + ([f"{quarantined} rows are in quarantine, and every row of SQLite fits"] if quarantined else [])
     if quarantined < len(unfit):
         return lines + [f"{len(unfit)} rows have no counterpart, {quarantined} are in quarantine: {str(unfit)[:2000]}"]

@@ -44,7 +44,7 @@ class Maker:
                   for number in range(3)}
         self.write_old(rng.randint(2, 8))
         self.tell()
-        return {"journal_mode": mode, "lingers": self.stays, "habits": habits, **self.schema.script(), "steps": self.steps}
+        return {"journal_mode": mode, "habits": habits, **self.schema.script(), "steps": self.steps}
 
     def tell(self):
         """What happens from the first sidecar on."""

@@ -140,7 +140,7 @@ class Player(Bridge):
             if not lines:
                 return
             calm = calm or time.monotonic() if caught_up else None
-            if calm and time.monotonic() > calm + self.grace:
+            if calm and time.monotonic() > calm + (self.second_tries if self.quarantine() else self.grace):
                 raise Failed("differs", "\n".join(lines[:12]) + f"\nin quarantine: {self.quarantine()}\n"
                              + self.log()[-2000:])
             if time.monotonic() > end or "(stopped)" in self.log():
