@@ -24,6 +24,7 @@ struct Parsed {
   CheckOptions check;
   QuarantineOptions quarantine;
   VerifyOptions verify;
+  AuditOptions audit;
   AbandonOptions abandon;
   DemoOptions demo;
   std::string max_pause;
@@ -165,6 +166,18 @@ void add_quarantine(CLI::App& app, Parsed& parsed, const Commands& commands) {
       ->add_flag("--yes", options.yes, "do not ask");
 }
 
+void add_audit(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* audit = add_command(
+      app, "audit", "Every phase change, flip and command, with who asked for it",
+      "switchback audit --check    # exit code 1 if an entry was changed, removed or reordered");
+  audit->add_flag("--check", parsed.audit.check, "is the log as it was written?");
+  audit->add_flag("--json", parsed.audit.json, "for programs");
+  audit->callback([&] {
+    parsed.json = parsed.audit.json;
+    parsed.chosen = [&] { return commands.audit(parsed.global, parsed.audit); };
+  });
+}
+
 void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
   CLI::App* demo = add_command(
       app, "demo", "The whole story on sample data, with a PostgreSQL of its own, in two minutes",
@@ -229,6 +242,7 @@ int run_cli(int argc, const char* const* argv, const Commands& commands) {
   add_looking(app, parsed, commands);
   add_verify(app, parsed, commands);
   add_quarantine(app, parsed, commands);
+  add_audit(app, parsed, commands);
   add_demo(app, parsed, commands);
 #ifdef SWITCHBACK_TEST_BUILD
   app.add_subcommand("failpoints", "")->group("")->callback([&] {

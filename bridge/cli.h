@@ -17,6 +17,7 @@ struct Commands {
   std::function<ExitCode(const GlobalOptions&, const CheckOptions&)> check;
   std::function<ExitCode(const GlobalOptions&, const QuarantineOptions&)> quarantine;
   std::function<ExitCode(const GlobalOptions&, const VerifyOptions&)> verify;
+  std::function<ExitCode(const GlobalOptions&, const AuditOptions&)> audit;
   std::function<ExitCode(const GlobalOptions&, const AbandonOptions&)> abandon;
   std::function<ExitCode(const GlobalOptions&, const DemoOptions&)> demo;
   std::function<ExitCode()> failpoints;

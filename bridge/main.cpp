@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
                   .check = check_command,
                   .quarantine = quarantine_command,
                   .verify = verify_command,
+                  .audit = audit_command,
                   .abandon = abandon_command,
                   .demo = demo_command,
                   .failpoints = failpoints_command});

@@ -11,6 +11,7 @@
 #include "bridge/watchdog.h"
 #include "replication/meta.h"
 #include "state/base/durable_file.h"
+#include "state/base/json_text.h"
 #include "state/base/log.h"
 #include "state/base/sql_quote.h"
 
@@ -419,6 +420,12 @@ void Supervisor::conclude(const FlipRequest& request, const std::string& by, Fli
     start_pump(other(request.to));
     set_phase(phase_of(request.to));
     report.certificate = write_certificate(state_, *site_, request, report.outcome, by);
+    JsonWriter json;
+    json.begin_object()
+        .member("path", report.certificate.string())
+        .member("hash", audit_hash(read_file(report.certificate)))
+        .end_object();
+    audit_.append({"certificate", by, json.take()});
     notify();
   }
   settle_other_side();

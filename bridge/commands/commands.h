@@ -61,6 +61,11 @@ struct VerifyOptions {
   bool json = false;
 };
 
+struct AuditOptions {
+  bool check = false;
+  bool json = false;
+};
+
 struct AbandonOptions {
   bool yes = false;
 };
@@ -72,6 +77,7 @@ ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options);
 ExitCode check_command(const GlobalOptions& global, const CheckOptions& options);
 ExitCode quarantine_command(const GlobalOptions& global, const QuarantineOptions& options);
 ExitCode verify_command(const GlobalOptions& global, const VerifyOptions& options);
+ExitCode audit_command(const GlobalOptions& global, const AuditOptions& options);
 ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& options);
 ExitCode demo_command(const GlobalOptions& global, const DemoOptions& options);
 /// Hidden; in test builds only: the names of all failpoints.

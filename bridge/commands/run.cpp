@@ -53,7 +53,9 @@ ExitCode run_command(const GlobalOptions& global, const RunOptions& options) {
   }
   Supervisor supervisor(std::move(config));
   const Sidecar sidecar(supervisor);
+  supervisor.note({"run", who_asks(), ""});
   supervisor.run(signals.token());
+  supervisor.note({"stop", "sidecar", ""});
   log_info(
       "stopped; capture stays on, and the next run continues here. `switchback abandon` takes the "
       "bridge off");

@@ -16,6 +16,11 @@
 #include "state/base/utc_text.h"
 
 namespace switchback {
+
+std::string audit_head(std::uint64_t seq, std::string_view hash) {
+  return fmt::format("{} {}\n", seq, hash);
+}
+
 std::string audit_hash(std::string_view line) {
   const XXH128_hash_t hash = XXH3_128bits(line.data(), line.size());
   return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
@@ -32,7 +37,7 @@ AuditLog::AuditLog(AuditLog&& other) noexcept
       next_(other.next_) {}
 
 AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
-  const auto path = state_dir / "audit.jsonl";
+  const auto path = state_dir / kAuditFile;
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
   if (!fd) fail_with_errno(path, "open");
   std::string text = read_file(path);
@@ -49,8 +54,28 @@ AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
     const std::string_view all(text);
     log.previous_ = audit_hash(start == text.npos ? all : all.substr(start + 1));
     log.next_ = static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')) + 2;
+    log.mend_head(text);
   }
   return log;
+}
+
+// A crash between a line and the note of it leaves the note one behind. Only then is it written
+// anew: whatever else it says is for the check to tell.
+void AuditLog::mend_head(std::string_view text) const {
+  const std::string head = read_file(path_.parent_path() / kAuditHead);
+  const auto last = text.rfind('\n');
+  const std::string_view before = last == text.npos ? "" : text.substr(0, last);
+  const auto start = before.rfind('\n');
+  const std::string expected =
+      before.empty()
+          ? ""
+          : audit_head(next_ - 2,
+                       audit_hash(start == before.npos ? before : before.substr(start + 1)));
+  if (head == expected) write_head();
+}
+
+void AuditLog::write_head() const {
+  replace_file(path_.parent_path() / kAuditHead, audit_head(next_ - 1, previous_), 0600);
 }
 
 void AuditLog::append(const AuditEntry& entry) {
@@ -79,6 +104,7 @@ void AuditLog::append(const AuditEntry& entry) {
   }
   previous_ = audit_hash(line);
   ++next_;
+  write_head();
 }
 
 }  // namespace switchback

@@ -1,6 +1,7 @@
 // The audit log: one JSON line for every phase change, flip and operator command, appended and
 // synced, each carrying the hash of the line before it, so that a line changed or removed later
-// shows. Kept in the state directory as audit.jsonl. Thread-safe.
+// shows. Number and hash of the last line stand in a file of their own, so that the end shows, too.
+// Kept in the state directory as audit.jsonl and audit.head. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -37,6 +38,8 @@ class AuditLog {
 
  private:
   AuditLog(std::filesystem::path path, UniqueFd fd, Clock clock);
+  void mend_head(std::string_view text) const;
+  void write_head() const;
 
   std::filesystem::path path_;
   Clock clock_;
@@ -45,6 +48,12 @@ class AuditLog {
   std::string previous_;  // hash of the last line, empty before the first
   std::uint64_t next_ = 1;
 };
+
+inline constexpr const char* kAuditFile = "audit.jsonl";
+inline constexpr const char* kAuditHead = "audit.head";
+
+/// What audit.head says of the last line: "seq hash".
+std::string audit_head(std::uint64_t seq, std::string_view hash);
 
 /// The 128-bit XXH3 of a line without its line end, as 32 hexadecimal digits.
 std::string audit_hash(std::string_view line);

@@ -127,12 +127,25 @@ class Quarantine(unittest.TestCase):
         self.assertEqual(life.run("verify")[0], 0)
 
     def audit(self):
+        self.assertEqual(self.life.stop_sidecar(), 0)
         with open(self.life.path("state/audit.jsonl"), encoding="utf-8") as audit:
             events = [json.loads(line) for line in audit]
         done = [event for event in events if event["event"].startswith("quarantine")]
         self.assertEqual({event["event"] for event in done},
                          {"quarantine retry", "quarantine accept", "quarantine drop"})
         self.assertEqual(done[0]["detail"][0]["key"], '["it\'s 1"]')
+        self.assertEqual([event["event"] for event in events].count("certificate"), 2)
+        self.assertRegex(self.life.run("audit")[1], r"cutover +by .*\n(.*\n)*.*quarantine drop +by")
+        self.assertEqual(self.life.run("audit", "--check")[0], 0)
+        with open(self.life.path("state/audit.jsonl"), encoding="utf-8") as audit:
+            lines = audit.readlines()
+        gone = next(at for at, line in enumerate(lines) if "quarantine drop" in line)
+        with open(self.life.path("state/audit.jsonl"), "w", encoding="utf-8") as audit:
+            audit.writelines(lines[:gone] + lines[gone + 1:])
+        code, out, _ = self.life.run("audit", "--check")
+        self.assertEqual(code, NO)
+        self.assertRegex(out, f"audit.jsonl: entry {gone + 1} was removed")
+        self.assertFalse(json.loads(self.life.run("audit", "--check", "--json")[1])["whole"])
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@
 #include "state/base/error.h"
 #include "state/base/json_text.h"
 #include "state/ledger/audit.h"
+#include "state/ledger/audit_check.h"
 #include "state/ledger/run_dir.h"
 #include "state/ledger/state_dir.h"
 
@@ -170,6 +171,79 @@ TEST_F(Ledger, AuditCutsOffWhatACrashLeftUnfinished) {
   const std::string all = read_file(folder_ / "audit.jsonl");
   EXPECT_THAT(all.substr(whole.size()), ::testing::StartsWith("{\"seq\":2,"));
   EXPECT_THAT(all, HasSubstr(audit_hash(whole.substr(0, whole.size() - 1))));
+}
+
+class Audit : public Ledger {
+ protected:
+  void SetUp() override {
+    Ledger::SetUp();
+    AuditLog log = AuditLog::open(folder_);
+    for (int i = 1; i <= 5; ++i) log.append({"event " + std::to_string(i), "root", ""});
+    lines_ = check_audit(folder_).lines;
+  }
+  std::vector<std::string> faults_of(const std::vector<std::string>& lines) {
+    std::string text;
+    for (const auto& line : lines) text += line + "\n";
+    replace_file(folder_ / "audit.jsonl", text, 0600);
+    return check_audit(folder_).faults;
+  }
+  std::vector<std::string> lines_;
+};
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+TEST_F(Audit, WhatWasWrittenIsWhole) {
+  EXPECT_EQ(lines_.size(), 5u);
+  EXPECT_THAT(faults_of(lines_), IsEmpty());
+}
+
+TEST_F(Audit, EveryChangedEntryIsNamed) {
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    auto changed = lines_;
+    changed[i].replace(changed[i].find("root"), 4, "toor");
+    const std::string name = "entry " + std::to_string(i + 1);
+    EXPECT_THAT(faults_of(changed), ElementsAre(HasSubstr(name))) << i;
+    changed[i] = "no entry";
+    EXPECT_THAT(faults_of(changed), ::testing::Contains(HasSubstr(std::to_string(i + 1)))) << i;
+  }
+}
+
+TEST_F(Audit, EveryRemovedEntryIsNamed) {
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    auto shorter = lines_;
+    shorter.erase(shorter.begin() + static_cast<std::ptrdiff_t>(i));
+    EXPECT_THAT(faults_of(shorter),
+                ElementsAre(HasSubstr("entry " + std::to_string(i + 1) + " was removed")))
+        << i;
+  }
+  EXPECT_THAT(faults_of({lines_[0], lines_[4]}), ElementsAre("entries 2 to 4 were removed"));
+  EXPECT_THAT(faults_of({}), ElementsAre("entries 1 to 5 were removed from the end"));
+}
+
+TEST_F(Audit, ReorderedAndForgedEntriesAreNamed) {
+  auto swapped = lines_;
+  std::swap(swapped[1], swapped[2]);
+  EXPECT_THAT(faults_of(swapped), ::testing::Contains(HasSubstr("entry 2 is out of its order")));
+  auto longer = lines_;
+  longer.push_back(R"({"seq":6,"event":"forged","prev":"00"})");
+  EXPECT_THAT(faults_of(longer), ::testing::Not(IsEmpty()));
+  std::filesystem::remove(folder_ / "audit.head");
+  EXPECT_THAT(faults_of(lines_), ElementsAre(HasSubstr("audit.head is gone")));
+}
+
+TEST_F(Audit, ACrashWhileAppendingIsNoForgery) {
+  const std::string head = read_file(folder_ / "audit.head");
+  std::ofstream(folder_ / "audit.jsonl", std::ios::app) << "{\"seq\":6,\"at\":\"20";
+  EXPECT_THAT(check_audit(folder_).faults, IsEmpty());
+  EXPECT_TRUE(check_audit(folder_).unfinished);
+  // Between the line and the note of it.
+  AuditLog::open(folder_).append({"event 6", "root", ""});
+  replace_file(folder_ / "audit.head", head, 0600);
+  EXPECT_THAT(check_audit(folder_).faults, IsEmpty());
+  AuditLog::open(folder_).append({"event 7", "root", ""});
+  EXPECT_THAT(check_audit(folder_).faults, IsEmpty());
+  EXPECT_EQ(check_audit(folder_).lines.size(), 7u);
 }
 
 }  // namespace

@@ -1,0 +1,111 @@
+#include "state/ledger/audit_check.h"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <optional>
+#include <string_view>
+
+#include "state/base/durable_file.h"
+#include "state/ledger/audit.h"
+
+namespace switchback {
+namespace {
+
+struct Link {
+  std::uint64_t seq = 0;
+  std::string prev;
+};
+
+std::optional<Link> read_link(const std::string& line) {
+  simdjson::dom::parser parser;
+  simdjson::dom::object root;
+  Link link;
+  std::string_view prev;
+  if (parser.parse(line).get(root) || root["seq"].get(link.seq) || root["prev"].get(prev)) {
+    return std::nullopt;
+  }
+  link.prev = prev;
+  return link;
+}
+
+std::string span_words(std::uint64_t first, std::uint64_t last) {
+  return first == last ? fmt::format("entry {} was", first)
+                       : fmt::format("entries {} to {} were", first, last);
+}
+
+class Check {
+ public:
+  explicit Check(std::vector<std::string>& faults) : faults_(faults) {}
+
+  void take(std::size_t number, const std::string& line) {
+    const auto link = read_link(line);
+    if (!link) {
+      faults_.push_back(fmt::format("line {} was changed: it is no entry", number));
+      ++seq_;
+    } else {
+      compare(*link);
+      seq_ = link->seq;
+    }
+    hash_ = audit_hash(line);
+  }
+
+  void end(const std::string& head) {
+    std::uint64_t seq = 0;
+    std::string hash;
+    if (const auto blank = head.find(' '); blank != head.npos && head.ends_with('\n')) {
+      seq = std::strtoull(head.c_str(), nullptr, 10);
+      hash = head.substr(blank + 1, head.size() - blank - 2);
+    }
+    if (seq == 0) {
+      // After the very first line a crash may have come before the head.
+      if (seq_ > 1) faults_.emplace_back("audit.head is gone: the end of the log may be, too");
+    } else if (seq > seq_) {
+      faults_.push_back(span_words(seq_ + 1, seq) + " removed from the end");
+    } else if (seq == seq_ && hash != hash_) {
+      faults_.push_back(fmt::format("entry {}, the last one, was changed", seq));
+    } else if (seq + 1 < seq_ || (seq + 1 == seq_ && hash != before_)) {
+      faults_.push_back(
+          fmt::format("audit.head was changed: it says that entry {} is the last", seq));
+    }
+  }
+
+ private:
+  void compare(const Link& link) {
+    before_ = link.prev;
+    const bool linked = link.prev == hash_;
+    if (link.seq == seq_ + 1) {
+      if (!linked) faults_.push_back(fmt::format("entry {} was changed", seq_ == 0 ? 1 : seq_));
+    } else if (link.seq > seq_ + 1) {
+      faults_.push_back(span_words(seq_ + 1, link.seq - 1) + " removed");
+    } else {
+      faults_.push_back(
+          fmt::format("entry {} is out of its order: it stands after entry {}", link.seq, seq_));
+    }
+  }
+
+  std::vector<std::string>& faults_;
+  std::uint64_t seq_ = 0;
+  std::string hash_;    // of the line before
+  std::string before_;  // what the last line says of the one before it
+};
+
+}  // namespace
+
+AuditFindings check_audit(const std::filesystem::path& state_dir) {
+  // The head first: a sidecar may append meanwhile.
+  const std::string head = read_file(state_dir / kAuditHead);
+  const std::string text = read_file(state_dir / kAuditFile);
+  AuditFindings found;
+  Check check(found.faults);
+  std::size_t at = 0;
+  for (std::size_t end = 0; (end = text.find('\n', at)) != text.npos; at = end + 1) {
+    found.lines.push_back(text.substr(at, end - at));
+    check.take(found.lines.size(), found.lines.back());
+  }
+  found.unfinished = at != text.size();
+  check.end(head);
+  return found;
+}
+
+}  // namespace switchback
