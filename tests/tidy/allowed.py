@@ -31,6 +31,8 @@ ALLOWED = {
         "tells readers that stay from readers that pass: four looks, some milliseconds apart",
     ("sleep", "replication/gate.cpp", "std::this_thread::sleep_for("):
         "between two tries at locks that others hold: they get their turn, until the deadline",
+    ("sleep", "replication/reader.cpp", "std::this_thread::sleep_for("):
+        "a commit that is being made public tells nobody when it is: pg_stat_activity is asked again, until the deadline",
     ("sleep", "tests/watchers/sqlite/sink_test.cpp", "sleep_for(std::chrono::milliseconds(60 + 17 * round))"):
         "SIGKILL at another moment in each round is what the test is about",
     ("own", "bridge/admin_server.cpp", "return new httplib::ThreadPool("):
