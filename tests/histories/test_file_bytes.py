@@ -18,7 +18,8 @@ RECORDS = [
 ]
 CHANGED = {"name": "thé \"x\" \u2014 \U0001f600 </b>\n", "n": 12.25, "tags": ["new", "é", ""]}
 NODE = "const fs = require('fs'); fs.writeFileSync(process.argv[1], JSON.stringify(JSON.parse(process.argv[2]){}){});"
-PYTHON = "import json, sys; file = open(sys.argv[1], 'w', newline='{}', encoding='utf-8'); json.dump(json.loads(sys.argv[2]), file, {})"
+PYTHON = ("import json, sys; file = open(sys.argv[1], 'w', newline='{}', encoding='utf-8'); "
+          "json.dump(json.loads(sys.argv[2]), file, {})")
 WRITERS = {
     "stringify": ["node", "-e", NODE.format(", null, 2", "")],
     "node_minified": ["node", "-e", NODE.format("", "")],

@@ -80,7 +80,13 @@ class Bracketed {
   }
 
   std::string edited(const std::vector<Item>& items) const {
-    std::string out(file_.substr(0, records_.begin + 1));
+    std::size_t size = file_.size();
+    for (const Item& item : items) {
+      if (item.edit != nullptr) size += 2 * (item.edit->bytes.size() + item.edit->name.size());
+    }
+    std::string out;
+    out.reserve(size);  // grown step by step, a large file would be held twice
+    out += file_.substr(0, records_.begin + 1);
     for (std::size_t i = 0; i < items.size(); ++i) {
       const auto old = items[i].old;
       if (i == 0) {
@@ -138,6 +144,7 @@ std::string one_line(const std::string& bytes) {
 std::string edited_lines(std::string_view file, const FileRecords& records,
                          const std::vector<Item>& items, const TextStyle& style) {
   std::string out;
+  out.reserve(file.size() + file.size() / 64);
   std::size_t kept_to = 0;  // what of the file is in `out` or dropped
   const auto line_begin = [&](std::size_t at) {
     const std::size_t last = file.substr(0, at).rfind('\n');
@@ -147,15 +154,17 @@ std::string edited_lines(std::string_view file, const FileRecords& records,
     const std::size_t next = file.find('\n', at);
     return next == file.npos ? file.size() : next + 1;
   };
+  std::size_t looked_at = 0;  // of the records
   std::vector<bool> stays(records.records.size(), false);
   for (const Item& item : items) {
     if (item.old) stays[*item.old] = true;
   }
   // Everything up to the record's line is copied, but for the lines of records that go.
   const auto copy_to = [&](std::size_t end) {
-    for (std::size_t i = 0; i < records.records.size(); ++i) {
-      const RecordSpan& span = records.records[i];
-      if (stays[i] || span.begin < kept_to || span.begin >= end) continue;
+    for (; looked_at < records.records.size(); ++looked_at) {
+      const RecordSpan& span = records.records[looked_at];
+      if (span.begin >= end) break;
+      if (stays[looked_at] || span.begin < kept_to) continue;
       out += file.substr(kept_to, line_begin(span.begin) - kept_to);
       kept_to = line_after(span.end);
     }

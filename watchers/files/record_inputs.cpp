@@ -97,9 +97,31 @@ const RecordInput& RecordInputs::at(std::size_t i, std::int64_t place) {
     return input_;
   }
   document_ = parse_record(file_.bytes, records_, i, collection_.records, path_);
+  return input_of(i, place, records_.name(file_.bytes, i));
+}
+
+const RecordInput& RecordInputs::at_outside(std::size_t i, std::int64_t place,
+                                            std::string_view own) {
+  const RecordSpan& span = records_.records[i];
+  const std::string_view name = own.substr(0, span.name_end - span.name_begin);
+  const bool in_map = records_.frame == FileRecords::Frame::kMap;
+  input_ = {};
+  input_.file = &facts_;
+  where_ = path_ + ", from byte " + std::to_string(span.begin) + " on";
+  TextOrigin origin{.where = where_};
+  if (in_map)
+    origin.pointer = to_pointer(collection_.records.path) + to_pointer({unescape_json(name)});
+  if (records_.frame == FileRecords::Frame::kArray) {
+    origin.pointer = to_pointer(collection_.records.path) + "/" + std::to_string(i);
+  }
+  document_ = Document::parse(own.substr(own.size() - (span.end - span.begin)), origin);
+  return input_of(i, place, in_map ? unescape_json(name) : std::string());
+}
+
+const RecordInput& RecordInputs::input_of(std::size_t i, std::int64_t place, std::string name) {
   input_.document = &*document_;
   input_.in_map = records_.frame == FileRecords::Frame::kMap;
-  if (input_.in_map) input_.name = records_.name(file_.bytes, i);
+  if (input_.in_map) input_.name = std::move(name);
   input_.place = place;
   if (!copies_.empty()) input_.copy = copies_[i];
   return input_;

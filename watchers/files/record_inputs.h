@@ -33,13 +33,19 @@ class RecordInputs {
 
   /// Parses the record; the input lives until the next call. Throws Error(kData).
   const RecordInput& at(std::size_t i, std::int64_t place);
+  /// The same of a file whose bytes are not at hand any more: `own` has the record's, from its name
+  /// in a map on. Messages count lines from there, and say so.
+  const RecordInput& at_outside(std::size_t i, std::int64_t place, std::string_view own);
 
  private:
+  const RecordInput& input_of(std::size_t i, std::int64_t place, std::string name);
+
   const Collection& collection_;
   const std::string path_;
   const FileBytes& file_;
   FileRecords records_;
   FileFacts facts_;
+  std::string where_;  // of the document, for messages
   std::optional<Document> document_;
   RecordInput input_;
   std::vector<std::uint32_t> copies_;  // per record, if the collection tells copies apart

@@ -7,6 +7,7 @@
 #include "watchers/files/file_diff.h"
 #include "watchers/files/file_read.h"
 #include "watchers/files/journal.h"
+#include "watchers/files/large_file.h"
 #include "watchers/files/path_pattern.h"
 
 namespace switchback {
@@ -149,6 +150,8 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
     result.unreadable.push_back({(of.root / candidate.known.path).string(), std::move(why), held});
   };
   try {
+    const auto stamp = stamp_of(of.root, candidate.known.path);
+    const LargeFileTurn turn(stamp ? stamp->size : 0);
     ReadResult read = read_store_file(of.root, candidate.known.path);
     // Anew: another file of this look may have made it doubtful.
     KnownFile known =

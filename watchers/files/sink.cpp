@@ -264,8 +264,10 @@ void FilesSink::rewrite(std::vector<Reject>& rejects) {
     write.root = scan_.collection(place.first).root;
     write.path = place.second;
     if (first.known()) write.before = first.known()->bytes;
-    std::optional<std::string> bytes = first.current().bytes;
-    for (Rewrites::value_type* part : parts) bytes = part->second.finish(bytes.value_or(""));
+    std::optional<std::string> bytes = parts.front()->second.finish(first.current().bytes);
+    for (std::size_t i = 1; i < parts.size(); ++i) {
+      bytes = parts[i]->second.finish(bytes.value_or(""));
+    }
     if (bytes) write.after = hash_of(*bytes);
     replace(place.first, write, bytes);
   }

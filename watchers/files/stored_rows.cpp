@@ -1,15 +1,42 @@
 #include "watchers/files/stored_rows.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "state/base/error.h"
 #include "state/model/copy_change.h"
+#include "watchers/files/large_file.h"
 #include "watchers/files/row_key.h"
 
 namespace switchback {
 namespace {
+
+UniqueFd open_again(const std::filesystem::path& root, std::string_view path) {
+  const UniqueFd folder = open_folder_of(root, path, FolderUse::kLook);
+  if (!folder) return {};
+  const std::string name(path);
+  return UniqueFd(
+      ::openat(folder.get(), name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+}
+
+/// Fewer bytes than asked for: the file ends before.
+std::string read_part(int fd, std::size_t begin, std::size_t size) {
+  std::string out(size, '\0');
+  std::size_t length = 0;
+  while (length < size) {
+    const ssize_t n =
+        ::pread(fd, out.data() + length, size - length, static_cast<off_t>(begin + length));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    length += static_cast<std::size_t>(n);
+  }
+  out.resize(length);
+  return out;
+}
 
 // What the ledger knows has its identities already.
 class NoNewIdentities final : public Identities {
@@ -30,11 +57,14 @@ bool StoredRows::load(std::int64_t id) {
   const auto known = ledger_.file(id);
   if (!known) return false;
   const Collection& collection = scan_.collection(known->collection);
+  const auto stamp = stamp_of(collection.root, known->path);
+  if (!stamp) return false;
   if (loaded_ && loaded_->known.id == id && loaded_->known.bytes == known->bytes &&
-      stamp_of(collection.root, known->path) == std::optional(loaded_->file.stamp)) {
+      *stamp == loaded_->file.stamp) {
     return true;
   }
   loaded_.reset();
+  const LargeFileTurn turn(stamp->size);
   ReadResult read = read_store_file(collection.root, known->path);
   if (read.outcome != ReadOutcome::kRead || hash_of(read.file.bytes) != known->bytes) return false;
   auto loaded = std::make_unique<Loaded>();
@@ -42,22 +72,57 @@ bool StoredRows::load(std::int64_t id) {
   loaded->file = std::move(read.file);
   loaded->inputs = std::make_unique<RecordInputs>(collection, known->path, loaded->file);
   const auto entries = ledger_.records(id);
-  for (std::size_t i = 0; i < entries.size(); ++i) loaded->at.emplace(entries[i].id, i);
+  loaded->at.reserve(entries.size());
+  for (std::uint32_t i = 0; i < entries.size(); ++i) loaded->at.emplace_back(entries[i].id, i);
+  std::sort(loaded->at.begin(), loaded->at.end());
   loaded_ = std::move(loaded);
+  keep_outside(collection.root, entries);
   return true;
 }
 
-void StoredRows::rows_of(std::uint64_t record, const Give& give) {
-  const auto at = loaded_->at.find(record);
-  if (at == loaded_->at.end()) {
+void StoredRows::keep_outside(const std::filesystem::path& root,
+                              const std::vector<RecordEntry>& entries) {
+  const bool opaque = loaded_->inputs->records().frame == FileRecords::Frame::kOpaque;
+  if (opaque || loaded_->file.stamp.size <= kLargeFile) return;
+  loaded_->fd = open_again(root, loaded_->known.path);
+  if (!loaded_->fd) return;
+  loaded_->hashes.reserve(entries.size());
+  for (const RecordEntry& entry : entries) loaded_->hashes.push_back(entry.bytes);
+  std::string().swap(loaded_->file.bytes);
+}
+
+// Whatever became of the file since, what is given is the record that the ledger knows.
+const RecordInput* StoredRows::input(std::size_t i, std::int64_t place) {
+  RecordInputs& inputs = *loaded_->inputs;
+  if (!loaded_->fd) return &inputs.at(i, place);
+  const RecordSpan& span = inputs.records().records[i];
+  const std::size_t begin = span.name_begin == span.name_end ? span.begin : span.name_begin;
+  loaded_->record = read_part(loaded_->fd.get(), begin, span.end - begin);
+  const std::string_view read = loaded_->record;
+  if (read.size() != span.end - begin ||
+      hash_of(read.substr(span.begin - begin)) != loaded_->hashes[i]) {
+    return nullptr;
+  }
+  return &inputs.at_outside(i, place, read);
+}
+
+bool StoredRows::rows_of(std::uint64_t record, const Give& give) {
+  const auto at =
+      std::lower_bound(loaded_->at.begin(), loaded_->at.end(), std::pair(record, std::uint32_t{0}));
+  if (at == loaded_->at.end() || at->first != record) {
     throw Error(ErrorKind::kInternal, Retry::kNever, "the ledger has a record in no file");
   }
   const KnownRecord known = ledger_.record(record);
+  const RecordInput* const now = input(at->second, known.place);
+  if (now == nullptr) {
+    loaded_.reset();
+    return false;
+  }
   NoNewIdentities none;
   Chunk rows;
-  scan_.lens(loaded_->known.collection)
-      .get(loaded_->inputs->at(at->second, known.place), &known.memory, none, rows);
+  scan_.lens(loaded_->known.collection).get(*now, &known.memory, none, rows);
   for (const Change& change : rows.changes()) give(rows, change);
+  return true;
 }
 
 std::string StoredRows::rivalry(TableId table, std::string_view key) const {
@@ -96,17 +161,16 @@ std::vector<DirtyKey> StoredRows::read_some(const std::vector<DirtyKey>& keys, R
   }
   std::vector<DirtyKey> left;
   for (const auto& [file, records] : wanted) {
-    if (!load(file)) {
-      for (const auto& [record, rows] : records) {
-        for (const auto& [table, key] : rows) left.push_back({table, key});
-      }
-      continue;
-    }
+    bool readable = load(file);
     for (const auto& [record, rows] : records) {
-      rows_of(record, [&, &rows = rows](const Chunk& chunk, const Change& change) {
-        const std::uint16_t width = mapping_->table(change.table).key_width;
-        if (rows.contains({change.table, key_bytes(chunk, change, width)})) out.add(chunk, change);
-      });
+      readable =
+          readable && rows_of(record, [&, &rows = rows](const Chunk& chunk, const Change& change) {
+            const std::uint16_t width = mapping_->table(change.table).key_width;
+            if (rows.contains({change.table, key_bytes(chunk, change, width)}))
+              out.add(chunk, change);
+          });
+      if (readable) continue;
+      for (const auto& [table, key] : rows) left.push_back({table, key});
     }
   }
   return left;
@@ -123,7 +187,7 @@ bool StoredRows::fills(std::int64_t id, TableId table) {
 bool StoredRows::append(const FilesLedger::RecordHome& home, TableId table, Chunk& rows) {
   if (!load(home.file)) return false;
   const std::uint16_t width = mapping_->table(table).key_width;
-  rows_of(home.record, [&](const Chunk& chunk, const Change& change) {
+  return rows_of(home.record, [&](const Chunk& chunk, const Change& change) {
     if (change.table != table) return;
     const std::string key = key_bytes(chunk, change, width);
     const auto owner = ledger_.owner(table, key);
@@ -134,7 +198,6 @@ bool StoredRows::append(const FilesLedger::RecordHome& home, TableId table, Chun
     add_cells(key, rows);
     rows.end_misfit(table, trouble);
   });
-  return true;
 }
 
 }  // namespace switchback

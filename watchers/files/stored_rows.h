@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "state/base/unique_fd.h"
 #include "watchers/files/ranked_batch.h"
 #include "watchers/files/record_inputs.h"
 #include "watchers/files/scan.h"
@@ -44,12 +45,20 @@ class StoredRows {
     KnownFile known;
     FileBytes file;
     std::unique_ptr<RecordInputs> inputs;
-    std::map<std::uint64_t, std::size_t> at;  // record -> its place in the file
+    std::vector<std::pair<std::uint64_t, std::uint32_t>> at;  // record, its place in the file
+    // Of a large file, whose bytes are not kept: where they are read again, record by record.
+    UniqueFd fd;
+    std::vector<Hash128> hashes;
+    std::string record;  // the one read last
   };
   using Give = std::function<void(const Chunk&, const Change&)>;
 
   bool load(std::int64_t file);
-  void rows_of(std::uint64_t record, const Give& give);
+  void keep_outside(const std::filesystem::path& root, const std::vector<RecordEntry>& entries);
+  /// nullptr: the file is another by now.
+  const RecordInput* input(std::size_t i, std::int64_t place);
+  /// False likewise.
+  bool rows_of(std::uint64_t record, const Give& give);
   std::string rivalry(TableId table, std::string_view key) const;
 
   const std::shared_ptr<const Mapping> mapping_;
