@@ -38,6 +38,14 @@ class Cli : public ::testing::Test {
       return done("flip");
     };
     all.check = [this](const GlobalOptions&, const CheckOptions&) { return done("check"); };
+    all.quarantine = [this](const GlobalOptions&, const QuarantineOptions& options) {
+      quarantine_ = options;
+      return done("quarantine");
+    };
+    all.audit = [this](const GlobalOptions&, const AuditOptions& options) {
+      audit_ = options;
+      return done("audit");
+    };
     all.abandon = [this](const GlobalOptions&, const AbandonOptions& options) {
       abandon_ = options;
       return done("abandon");
@@ -59,6 +67,8 @@ class Cli : public ::testing::Test {
   RunOptions run_;
   StatusOptions status_;
   FlipOptions flip_;
+  QuarantineOptions quarantine_;
+  AuditOptions audit_;
   AbandonOptions abandon_;
   DemoOptions demo_;
   std::string called_, out_, err_;
@@ -147,6 +157,24 @@ TEST(ExitCode, ComesFromTheKindOfError) {
                           ErrorKind::kHistory, ErrorKind::kDisk, ErrorKind::kInternal}) {
     EXPECT_EQ(exit_code(kind), ExitCode::kNo);
   }
+}
+
+TEST_F(Cli, QuarantineHasAVerb) {
+  EXPECT_EQ(call({"quarantine"}), 2);
+  EXPECT_EQ(call({"quarantine", "drop", "--table", "t", "--key", R"(["1","x"])", "--yes"}), 0);
+  EXPECT_EQ(quarantine_.verb, QuarantineVerb::kDrop);
+  EXPECT_EQ(quarantine_.table, "t");
+  EXPECT_EQ(quarantine_.key, R"(["1","x"])");
+  EXPECT_TRUE(quarantine_.yes);
+  EXPECT_EQ(call({"quarantine", "list", "--key", "1"}), 2);
+  EXPECT_EQ(call({"quarantine", "retry", "--all", "-c", "x.toml"}), 0);
+  EXPECT_TRUE(quarantine_.all);
+}
+
+TEST_F(Cli, AuditMayCheck) {
+  EXPECT_EQ(call({"audit", "--check"}), 0);
+  EXPECT_EQ(called_, "audit");
+  EXPECT_TRUE(audit_.check);
 }
 
 }  // namespace
