@@ -98,13 +98,13 @@ class Verify(unittest.TestCase):
         return write
 
     def test_both_directions_under_load(self):
-        rows = int(os.environ.get("SWITCHBACK_VERIFY_ROWS", "2000"))
+        rows = int(os.environ.get("SWITCHBACK_VERIFY_ROWS", "1000"))
         rate = int(os.environ.get("SWITCHBACK_VERIFY_RATE", "200"))
         times = int(os.environ.get("SWITCHBACK_VERIFY_TIMES", "2"))
         planted = int(os.environ.get("SWITCHBACK_VERIFY_PLANTED", str(PLANTED)))
         with Life(rows=rows, rate=rate, journal_mode="wal") as life:
             life.start_sidecar()
-            life.wait_phase("forward", 600)
+            life.wait_phase("forward", 900)
             one = Planted(life, planted)
             one.make(self.sqlite_write(life))
             life.start_application()
@@ -130,7 +130,7 @@ class Verify(unittest.TestCase):
             life.check()
 
     def test_files(self):
-        with Life(rows=200, rate=60, system="llmcouncil", user="nobody") as life:
+        with Life(rows=40, rate=20, system="llmcouncil", user="nobody") as life:
             life.start_sidecar()
             life.wait_phase("forward", 300)
             life.start_application()
