@@ -189,6 +189,15 @@ class Life:
         except (OSError, ValueError, http.client.HTTPException):
             return None
 
+    def metrics(self):
+        """What Prometheus would read: {name with labels: value}."""
+        with open(self.path("state/admin"), encoding="utf-8") as address:
+            host, port = address.read().strip().rsplit(":", 1)
+        connection = http.client.HTTPConnection(host, int(port), timeout=10)
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
     def settled(self):
         """The running sidecar is done with what it starts with."""
         status = self.ask("/status")

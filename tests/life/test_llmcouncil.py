@@ -232,6 +232,24 @@ class Values(unittest.TestCase):
         self.becomes(lambda: self.on_new("SELECT title FROM conversations WHERE id = %s", talk["id"]), [("again",)])
         self.assertEqual(self.ids(talk["id"]), made)
 
+    def test_what_cannot_be_read_is_told_everywhere(self):
+        talk = next(self.talks(lambda d: d["messages"]))
+        path = self.path("conversations", talk["id"])
+        self.assertEqual(self.life.metrics()['switchback_unread{bridge="llmcouncil"}'], 0)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('{\n  "id": tru')
+        self.becomes(lambda: [one["what"] for one in self.life.status()["unread"]], [path])
+        self.becomes(lambda: self.life.metrics()['switchback_unread{bridge="llmcouncil"}'], 1)
+        code, out, _ = self.life.run("status")
+        self.assertEqual(code, 0, out)
+        self.assertRegex(out, f"needs you:\n  - {path}: .*.*; its rows in PostgreSQL stay as they are")
+        code, out, _ = self.life.run("cutover", "--yes")
+        self.assertEqual(code, 1, out)
+        self.assertIn(path, out)
+        self.save("conversations", talk["id"], talk)
+        self.becomes(lambda: self.life.status()["unread"], [])
+        self.assertIn("nothing needs you", self.life.run("status")[1])
+
     def talks_but(self, key):
         """Other conversations."""
         for path in sorted(glob.glob(self.path("conversations", "*"))):
