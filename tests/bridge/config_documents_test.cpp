@@ -33,7 +33,7 @@ extra      = "$rest"
 [table.messages]
 from  = "talks:/messages/*"
 where = { "/role" = ["user", "assistant"] }
-deletes = "keep"
+deletes = "apply"
 [table.messages.columns]
 id              = "$uuid"
 conversation_id = "^/id"
@@ -147,7 +147,6 @@ TEST(ConfigDocuments, BuildsWhatTheLensExecutes) {
   ASSERT_TRUE(messages.columns[1].from[0].same_as.has_value());
   EXPECT_EQ(messages.columns[1].from[0].same_as->table, 0);
   EXPECT_THAT(messages.order, ElementsAre(2));
-  EXPECT_TRUE(messages.keep_deleted);
   EXPECT_THAT(messages.where[0].values, ElementsAre("user", "assistant"));
   EXPECT_TRUE(messages.columns[3].json_in_text);
   EXPECT_EQ(messages.columns[3].gone, ColumnSource::Gone::kAbsent);
@@ -194,6 +193,8 @@ TEST(ConfigDocuments, SaysWhereWhatAndWhyOfEachMistake) {
       {least + "from = \"c:/list/*\"\n[table.conversations.columns]\nid = \"/id\"\n",
        "no column says which row encloses a row"},
       {least + "from = \"c\"\nat = \"front\"\n", "expected \"end\" or \"start\", found \"front\""},
+      {least + "from = \"c\"\ndeletes = \"keep\"\n",
+       "[table.conversations] deletes: \"keep\" is not there yet"},
       {least + "from = \"c\"\norder = \"when\"\n[table.conversations.columns]\nid = \"/id\"\n",
        "[table.conversations] order: there is no column when"},
   };
