@@ -53,6 +53,10 @@ class Admin : public ::testing::Test {
       last_ = order;
       return R"({"flipped":true})";
     };
+    handlers.verify = [](const VerifyOrder& order) { return order.repair ? 8u : 7u; };
+    handlers.verify_answer = [](std::uint64_t run) {
+      return run == 7 ? R"({"running":true})" : R"({"identical":true})";
+    };
     server_.reset();
     server_ = std::make_unique<AdminServer>(options, handlers);
   }
@@ -101,6 +105,17 @@ TEST_F(Admin, ChangesNeedTheToken) {
   EXPECT_EQ(post_status("{}", {{kTokenHeader, state_->token()}}), 200);
   EXPECT_EQ(post_status("[]", {{kTokenHeader, state_->token()}}), 400);
   EXPECT_EQ(post_status(std::string(100'000, ' '), {{kTokenHeader, state_->token()}}), 413);
+}
+
+TEST_F(Admin, AComparisonIsBegunAndAskedForWithTheToken) {
+  EXPECT_EQ(status_of("/verify?run=7"), 403);
+  const auto client = AdminClient::find(folder_);
+  ASSERT_TRUE(client);
+  EXPECT_THAT(client->post("/verify", to_json(VerifyOrder{"t", true, "me"}), kLimit),
+              HasSubstr(R"({"run":8})"));
+  EXPECT_THAT(client->get("/verify?run=7", kLimit), HasSubstr("running"));
+  EXPECT_THAT(client->get("/verify?run=8", kLimit), HasSubstr("identical"));
+  EXPECT_THROW(client->post("/verify", R"({"tabel":"t"})", kLimit), Error);
 }
 
 TEST_F(Admin, AwayFromLoopbackReadsNeedTheTokenToo) {

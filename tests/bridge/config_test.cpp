@@ -102,6 +102,19 @@ only = "postgres"
   EXPECT_EQ(config.tables[1].only, Only::kPostgres);
 }
 
+TEST(Config, SaysHowOftenAndHowFastToCompare) {
+  EXPECT_EQ(parse(kLeast).verify_every, std::chrono::hours(1));
+  EXPECT_EQ(parse(kLeast).verify_rate, 20'000u);
+  const Config config = parse(std::string(kLeast) + "[verify]\nevery = \"90s\"\nrate = 0\n");
+  EXPECT_EQ(config.verify_every, std::chrono::seconds(90));
+  EXPECT_EQ(config.verify_rate, 0u);
+  const Config off = parse(std::string(kLeast) + "[verify]\nevery = \"off\"\n");
+  EXPECT_EQ(off.verify_every.count(), 0);
+  EXPECT_NE(refusal(std::string(kLeast) + "[verify]\nevery = \"0s\"\n").find("every"),
+            std::string::npos);
+  EXPECT_NE(refusal(std::string(kLeast) + "[verify]\nrate = -1\n").find("rate"), std::string::npos);
+}
+
 TEST(Config, TheExampleIsValid) {
   const Config config =
       load_config(SWITCHBACK_SOURCE_DIR "/configs/twitter/switchback.toml", environment({}));
