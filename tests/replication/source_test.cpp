@@ -413,24 +413,6 @@ TEST_F(SourceTest, MakingASlotReadyIsIdempotentAndMendsOneWithoutRecord) {
   EXPECT_GT(slot_birth(sql, maps->bridge, "app", names.slot), born);
 }
 
-TEST_F(SourceTest, ASlotIsDroppedOnceItsReaderHasGone) {
-  source->start({});
-  wait_until([&] { return inspect_slot(sql, names.slot).active_pid.has_value(); });
-  Connection other = Connection::open(conninfo, "test");
-  const auto dropping = [&] {
-    return other
-               .exec("SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid = $1",
-                     {std::to_string(PQbackendPID(sql.raw()))})
-               .rows() != 0;
-  };
-  const std::jthread reader([&] {
-    wait_until(dropping);
-    source.reset();
-  });
-  drop_slot(sql, names.slot);
-  EXPECT_FALSE(inspect_slot(sql, names.slot).exists);
-}
-
 TEST_F(SourceTest, ASecondReaderIsToldToWait) {
   source->start({});
   const auto second = open();

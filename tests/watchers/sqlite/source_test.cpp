@@ -174,14 +174,11 @@ TEST_P(SourceTest, ChildrenThatPostgresWouldDeleteJoinTheBatch) {
   Chunk chunk;
   ASSERT_EQ(source_->pull(chunk, Deadline::in(milliseconds(5'000)), {}), Pull::kChunk);
   // They leave before it, so that PostgreSQL has nobody to take along, and are put back.
-  std::vector<std::pair<TableId, Op>> said;
-  for (const Change& change : chunk.changes()) said.emplace_back(change.table, change.op);
-  const std::vector<std::pair<TableId, Op>> expected = {{kChild, Op::kDelete},
-                                                        {kChild, Op::kDelete},
-                                                        {kParent, Op::kDelete},
-                                                        {kChild, Op::kUpsert},
-                                                        {kChild, Op::kUpsert}};
-  EXPECT_EQ(said, expected);
+  std::string said;
+  for (const Change& change : chunk.changes()) said += change.op == Op::kDelete ? '-' : '+';
+  EXPECT_EQ(said, "---++");
+  ASSERT_EQ(chunk.changes().size(), 5u);
+  EXPECT_EQ(chunk.changes()[2].table, kParent);
   EXPECT_EQ(before, replica_->changes());
 }
 

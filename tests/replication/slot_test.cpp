@@ -1,0 +1,49 @@
+// Dropping a slot whose reader has only just gone.
+#include "replication/slot.h"
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "replication/postgres_endpoint.h"
+#include "tests/support/postgres_cluster.h"
+#include "tests/support/test_mapping.h"
+
+namespace switchback {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(Slot, IsDroppedOnceItsReaderHasGone) {
+  const std::string conninfo = test::PostgresCluster::shared().fresh_database();
+  Connection sql = Connection::open(conninfo, "test");
+  Connection other = Connection::open(conninfo, "test");
+  sql.exec(kTestPostgresSchema);
+  const auto endpoint = open_postgres(
+      {.conninfo = conninfo, .store = "app", .drop_constraints = true}, test_mapping());
+  endpoint->install();
+  const auto gate = endpoint->make_gate("all");
+  gate->make_ready_to_open();
+  auto source = endpoint->make_source();
+  source->start({});
+  const std::string slot =
+      sql.exec("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+          .string(0, 0);
+  const auto until = [&](const std::string& condition) {
+    const Deadline deadline = Deadline::in(seconds(20));
+    while (other.exec("SELECT 1 WHERE EXISTS (" + condition + ")").rows() == 0) {
+      ASSERT_FALSE(deadline.passed()) << condition;
+    }
+  };
+  until("SELECT FROM pg_replication_slots WHERE active AND slot_name = '" + slot + "'");
+  const std::jthread reader([&] {
+    until("SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(0.01)' AND pid = " +
+          std::to_string(PQbackendPID(sql.raw())));
+    source.reset();
+  });
+  drop_slot(sql, slot);
+  EXPECT_FALSE(inspect_slot(sql, slot).exists);
+}
+
+}  // namespace
+}  // namespace switchback
