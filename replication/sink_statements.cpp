@@ -1,6 +1,7 @@
 #include "replication/sink_statements.h"
 
 #include "replication/meta.h"
+#include "state/base/mutation.h"
 #include "state/base/sql_quote.h"
 
 namespace switchback {
@@ -91,6 +92,7 @@ class Writer {
   }
   /// Evaluated for each deleted row, before the foreign keys act: " RETURNING CASE …", or empty.
   std::string refuse_cascades() const {
+    if (mutated("cascade-left-to-server")) return "";
     std::string cases;
     for (const TableMap& child : mapping_.tables) {
       for (const ForeignKey& key : child.foreign_keys) {
