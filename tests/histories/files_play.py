@@ -94,10 +94,13 @@ class FilesPlayer(Player):
         self.stirred()
 
     def step(self, step):
+        before = self.primary
         if step[0] == "files":
             self.write_files(step[1])
         else:
             super().step(step)
+        if (before, self.primary) == ("postgres", "old"):
+            self.application.synced()  # a flip drains: the files are what both sides hold
 
     # -- the two sides
 
