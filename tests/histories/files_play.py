@@ -58,6 +58,7 @@ class FilesPlayer(Player):
     def stirred(self):
         """Something happens that the canary must be behind."""
         self.rounds = 0
+        self.loaded = False
 
     def start(self, environment=None):
         if self.sidecar is None or self.sidecar.poll() is not None:
@@ -151,14 +152,15 @@ class FilesPlayer(Player):
                 cursor.execute("ROLLBACK")
 
     def sync(self):
-        # What a file held that was written several times and then torn, nobody knows.
-        self.mend([path for path in self.application.torn if path in self.application.touched])
+        # What a file held that was written several times and then torn, nobody knows; and a load waits for what it never read.
+        self.mend([path for path in self.application.torn if path in self.application.touched or not self.loaded])
         super().sync()
         now = (self.rows(), self.application.bytes_of_all())
         if self.quiet is not None and now != self.quiet:
             raise Failed("restless", f"nobody wrote, and this changed: {changed(self.quiet, now)}")
         self.quiet = now
         self.application.synced()
+        self.loaded = True
 
     def rows(self):
         """All of PostgreSQL's, made-up identities included."""

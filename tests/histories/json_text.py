@@ -1,6 +1,7 @@
 """JSON as an application reads and writes it, with every number kept as it is spelled, and in the styles that files are
 found in: by indent, line ends, escapes, final newline. Shares nothing with the program."""
 import json
+import re
 
 
 class Number(str):
@@ -44,14 +45,19 @@ def read(text):
 def write(value, style):
     """The whole text of a file, as bytes."""
     how = STYLES[style]
-    return (_text(value, how, how.get("line", "\n")) + how.get("end", "")).encode("utf-8", "surrogatepass")
+    return _encoded(_text(value, how, how.get("line", "\n")) + how.get("end", ""))
 
 
 def write_lines(values, style):
     """JSON Lines: each value on a line of its own."""
     how = {**STYLES[style], "indent": None}
     end = how.get("line", "\n").encode()
-    return b"".join(_text(value, how, "").encode("utf-8", "surrogatepass") + end for value in values)
+    return b"".join(_encoded(_text(value, how, "")) + end for value in values)
+
+
+def _encoded(text):
+    """Half of a pair has no bytes of its own: every writer escapes it."""
+    return re.sub("[\ud800-\udfff]", lambda half: f"\\u{ord(half[0]):04x}", text).encode()
 
 
 def _scalar(value, how):
