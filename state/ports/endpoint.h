@@ -69,6 +69,19 @@ class Endpoint {
   /// back shows. Nothing where changes cannot pass unseen.
   virtual std::map<std::string, std::string> standing() { return {}; }
 
+  /// Per table, what it looks like: "name type" of each column, in whatever order. A table that was
+  /// altered while the bridge is installed shows by it. Nothing where tables have no such thing.
+  virtual std::map<std::string, std::vector<std::string>> columns() { return {}; }
+
+  /// As install(), for tables that may be others than before and a history that may have forked:
+  /// what was captured or streamed so far is given up, fences are put back as the gate says, and a
+  /// new history begins. Every change after the returned position will be told; what was before it,
+  /// and what the other side holds, is for a full comparison. Idempotent: the last call counts.
+  virtual Position renew() {
+    install();
+    return {};
+  }
+
   /// The statements that install() would run now, in order; empty if all is in place.
   virtual std::vector<std::string> plan_install() = 0;
   /// Puts capture, fences and book-keeping in place, the old side open and PostgreSQL closed, at
