@@ -16,6 +16,7 @@ namespace switchback {
 enum class Pull {
   kChunk,  // `out` holds changes, or none and a boundary alone
   kIdle,   // nothing came before the deadline, or wake() was called
+  kOwed,   // `out` holds changes that the sink has had since before start(): see compared()
 };
 
 /// How far the other side is behind, as far as the source can tell without asking it.
@@ -57,6 +58,11 @@ class ChangeSource {
 
   /// Everything up to `durable` may be forgotten. Only notes it; acted upon in pull() and idle().
   virtual void acknowledge(const Position& durable) noexcept = 0;
+
+  /// Both sides have been compared in all that changed up to `position`; {}: in nothing yet. What
+  /// lies behind it is kept, even if it is acknowledged, and a start() at a later position first
+  /// hands out the keys of what lies between, as kOwed. Never called: nothing is owed.
+  virtual void compared(const Position& /*position*/) noexcept {}
 
   /// Housekeeping that may disturb the application (pruning); called by the pump between batches:
   /// in quiet moments, and now and then when there are none. Never while a flip is under way.

@@ -35,6 +35,9 @@ class RowReader {
   /// with the current row, or a delete if there is none, in one snapshot.
   virtual Window fetch(TableId table, const Chunk& keys, Chunk& out) = 0;
 
+  /// From now on nobody commits to what is read, so that no fetch() need wait for commits under way.
+  virtual void nobody_writes() {}
+
   /// Where to begin scans that meet every row between them, each with a reader of its own; at most
   /// `at_most`, and one where the table cannot be cut.
   virtual std::vector<ScanCursor> parts(TableId /*table*/, unsigned /*at_most*/) { return {{}}; }
