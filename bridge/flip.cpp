@@ -173,11 +173,7 @@ Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
       undo(request);
       return Try::kNo;
     }
-    if (hooks_.verify && !hooks_.verify(deadline)) {
-      outcome.obstacles.push_back({"the two sides differ", "`switchback verify` names the rows"});
-      undo(request);
-      return Try::kNo;
-    }
+    if (const Try same = compare(request, deadline, outcome); same != Try::kDone) return same;
     const OpenPlan plan{from.counters()};
     if (!commit(request, plan, deadline, outcome)) {
       outcome.obstacles.push_back({"the other side could not be made ready in time",
@@ -197,6 +193,34 @@ Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
   outcome.flipped = true;
   outcome.primary = request.to;
   return Try::kDone;
+}
+
+// kDone: what could be compared under the lock is the same on both sides; otherwise all is undone.
+Flip::Try Flip::compare(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome) {
+  using Outcome = LockCompare::Outcome;
+  if (!hooks_.verify) return Try::kDone;
+  outcome.compared = hooks_.verify(deadline);
+  switch (outcome.compared.outcome) {
+    case Outcome::kNotDone:
+    case Outcome::kSame:
+      return Try::kDone;
+    case Outcome::kDiffer:
+      for (const std::string& row : outcome.compared.differing) {
+        outcome.obstacles.push_back(
+            {row, "`switchback verify --repair` applies what the primary has"});
+      }
+      undo(request);
+      return Try::kNo;
+    case Outcome::kNoTime:
+      outcome.obstacles.push_back(
+          {fmt::format("the rows that were changed last could not all be compared in the time "
+                       "that was left: {} were",
+                       outcome.compared.rows),
+           "try again at a quieter moment or with a larger --max-pause"});
+      undo(request);
+      return Try::kAgain;
+  }
+  return Try::kNo;
 }
 
 bool Flip::drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome) {

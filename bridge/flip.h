@@ -37,6 +37,15 @@ struct FlipRequest {
   bool dry_run = false;  // gates only: nothing is locked
 };
 
+/// Of what was applied and not compared before, under the lock of the last try.
+struct LockCompare {
+  enum class Outcome { kNotDone, kSame, kDiffer, kNoTime };
+  Outcome outcome = Outcome::kNotDone;
+  std::uint64_t rows = 0;
+  std::chrono::microseconds took{0};
+  std::vector<std::string> differing = {};  // in words: table, key and what differs
+};
+
 struct FlipOutcome {
   bool flipped = false;
   Side primary = Side::kOld;
@@ -44,16 +53,17 @@ struct FlipOutcome {
   std::chrono::microseconds pause{0};  // from the first lock asked for to the other side open
   std::chrono::microseconds drain{0};
   Position mark;  // proves the drain
+  LockCompare compared;
   int tries = 0;
   std::vector<Obstacle> obstacles;  // why not; empty if flipped
 };
 
 /// What happens around the locked stretch; every member may be empty.
 struct FlipHooks {
-  std::function<void()> closing = {};         // before the lock: tell clients that a flip is near
-  std::function<bool(Deadline)> verify = {};  // under the lock, after the drain; false: give up
-  std::function<void(Deadline)> watch = {};   // a guard that ends the process if it overruns …
-  std::function<void()> unwatch = {};         // … until this
+  std::function<void()> closing = {};  // before the lock: tell clients that a flip is near
+  std::function<LockCompare(Deadline)> verify = {};  // under the lock, after the drain
+  std::function<void(Deadline)> watch = {};  // a guard that ends the process if it overruns …
+  std::function<void()> unwatch = {};        // … until this
 };
 
 class Flip {
@@ -76,6 +86,7 @@ class Flip {
   void look_at_gates(const FlipRequest& request, std::vector<Obstacle>& found);
   bool make_ready_to_open(const FlipRequest& request, FlipOutcome& outcome);
   Try attempt(const FlipRequest& request, FlipOutcome& outcome);
+  Try compare(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome);
   bool drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome);
   bool commit(const FlipRequest& request, const OpenPlan& plan, Deadline deadline,
               FlipOutcome& outcome);
