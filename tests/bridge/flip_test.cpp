@@ -131,7 +131,14 @@ TEST_F(FlipTest, RefusesWhatIsNotTheOtherWayRound) {
 TEST_F(FlipTest, AFailedVerifyChangesNothing) {
   const auto pump = pump_to(Side::kPostgres);
   ASSERT_TRUE(ready(*pump, Side::kPostgres));
-  EXPECT_FALSE(flip(Side::kPostgres, *pump, {.verify = [](Deadline) { return false; }}).flipped);
+  const auto differ = [](Deadline) {
+    return LockCompare{.outcome = LockCompare::Outcome::kDiffer, .differing = {"t [\"1\"]"}};
+  };
+  const FlipOutcome refused = flip(Side::kPostgres, *pump, {.verify = differ});
+  EXPECT_FALSE(refused.flipped);
+  EXPECT_EQ(refused.tries, 1);
+  ASSERT_EQ(refused.obstacles.size(), 1u);
+  EXPECT_EQ(refused.obstacles.front().what, "t [\"1\"]");
   expect(Side::kOld, 1);
   EXPECT_FALSE(journal_.pending());
   EXPECT_TRUE(old_->write(kParent, parent(1, "still writable")));
