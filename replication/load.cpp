@@ -19,6 +19,9 @@ namespace switchback {
 namespace {
 
 constexpr int kWorkers = 2;
+// A large table is cut into more parts than there are streams: one that has less work to do (merging
+// an index's new entries falls to whoever comes first) takes another part instead of standing idle.
+constexpr unsigned kParts = 16;
 constexpr std::chrono::milliseconds kReportEvery{200};
 // An index kept through the copy (see kept_indexes) gathers new entries in a list and merges them
 // now and then: seldom and in large portions is cheaper.
@@ -186,7 +189,7 @@ void InitialLoad::prepare(RowReader& planner) {
         if (plain) drop_for_load(sql, mapping, setup_.store, map);
         if (partitioned) drop_foreign_keys_for_load(sql, mapping, setup_.store, map);
       }
-      plan_parts(sql, mapping, setup_.store, id, planner, has_primary_key(sql, map) ? 1 : kWorkers);
+      plan_parts(sql, mapping, setup_.store, id, planner, has_primary_key(sql, map) ? 1 : kParts);
     }
     failpoint("load.drop.commit.before");
     sql.exec("COMMIT");
