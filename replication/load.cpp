@@ -19,8 +19,8 @@ namespace switchback {
 namespace {
 
 constexpr int kWorkers = 2;
-// A large table is cut into more parts than there are streams: one that has less work to do (merging
-// an index's new entries falls to whoever comes first) takes another part instead of standing idle.
+// A large table is cut into more parts than there are streams: a stream that has less work to do
+// (merging an index falls to one of them) takes another part instead of standing idle.
 constexpr unsigned kParts = 16;
 constexpr std::chrono::milliseconds kReportEvery{200};
 // An index kept through the copy (see kept_indexes) gathers new entries in a list and merges them
