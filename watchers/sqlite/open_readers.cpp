@@ -17,6 +17,11 @@ namespace {
 // after PENDING_BYTE (0x40000000).
 constexpr std::uint64_t kSharedFirst = 0x40000002;
 
+// A busy application holds the lock most of the time, with another transaction at each look: one
+// look at which it holds none tells it from a reader that stays.
+constexpr int kLooks = 60;
+constexpr std::chrono::milliseconds kBetweenLooks{5};
+
 std::set<pid_t> readers_now(ino_t inode) {
   std::set<pid_t> pids;
   std::ifstream locks("/proc/locks");
@@ -50,8 +55,8 @@ std::vector<OpenReader> lasting_readers(const std::filesystem::path& database) {
   struct stat status {};
   if (::stat(database.c_str(), &status) != 0) return {};
   std::set<pid_t> lasting = readers_now(status.st_ino);
-  for (int look = 0; look < 4 && !lasting.empty(); ++look) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (int look = 1; look < kLooks && !lasting.empty(); ++look) {
+    std::this_thread::sleep_for(kBetweenLooks);
     const auto now = readers_now(status.st_ino);
     std::erase_if(lasting, [&](pid_t pid) { return !now.contains(pid); });
   }

@@ -16,7 +16,7 @@ struct OpenReader {
 };
 
 /// Other processes that hold SQLite's shared lock on `database` each time of several looks within
-/// some 20 ms, so that short reads do not count. Empty where /proc does not tell.
+/// some 300 ms, so that a busy application does not count. Empty where /proc does not tell.
 std::vector<OpenReader> lasting_readers(const std::filesystem::path& database);
 
 }  // namespace switchback
