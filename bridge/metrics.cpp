@@ -45,6 +45,8 @@ struct Metrics::Parts {
     }
     prunes.Add({});
     unexplained.Add({});
+    found.Add({});
+    dropped.Add({});
     for (const auto side : kSides) {
       flips.Add({{"to", word(side)}});
       pauses.Add({{"to", word(side)}}, bounds());
@@ -85,6 +87,14 @@ struct Metrics::Parts {
                                "1 if it did and nothing has happened since that it could not see.");
   Family<Gauge>& differing =
       gauge("switchback_verify_rows_differing", "Rows that differed in the last full comparison.");
+  Family<Gauge>& owed =
+      gauge("switchback_verify_owed", "Changes applied and not compared on both sides yet.");
+  Family<Gauge>& trailing = gauge("switchback_verify_trailing_rows_differing",
+                                  "Rows that differed shortly after they were changed.");
+  Family<Counter>& found = counter("switchback_verify_differences_total",
+                                   "Differences found shortly after a row was changed.");
+  Family<Counter>& dropped = counter("switchback_verify_dropped_total",
+                                     "How often changes were too many to be compared in time.");
   Family<Counter>& changes = counter("switchback_applied_changes_total", "Changes applied.");
   Family<Counter>& batches = counter("switchback_batches_total", "Batches committed.");
   Family<Counter>& flips = counter("switchback_flips_total", "Flips done.");
@@ -100,6 +110,7 @@ struct Metrics::Parts {
   std::mutex mutex;
   std::array<Totals, 2> seen;  // by direction; guarded by mutex
   SourceCounts seen_counts;    // guarded by mutex
+  TrailStatus seen_trail;      // guarded by mutex
 };
 
 Metrics::Metrics(const std::string& bridge) : parts_(std::make_unique<Parts>(bridge)) {}
@@ -122,6 +133,14 @@ void Metrics::note_counts(const SourceCounts& counts) {
   parts_->prunes.Add({}).Increment(static_cast<double>(counts.prunes - seen.prunes));
   parts_->unexplained.Add({}).Increment(static_cast<double>(counts.unexplained - seen.unexplained));
   seen = counts;
+}
+
+void Metrics::note_trail(const TrailStatus& trail) {
+  const std::lock_guard lock(parts_->mutex);
+  const TrailStatus& seen = parts_->seen_trail;
+  parts_->found.Add({}).Increment(static_cast<double>(trail.found - seen.found));
+  parts_->dropped.Add({}).Increment(static_cast<double>(trail.dropped - seen.dropped));
+  parts_->seen_trail = trail;
 }
 
 void Metrics::note_flip(Side to, std::chrono::microseconds pause) {
@@ -148,6 +167,9 @@ void Metrics::set(const Status& status) {
   }
   parts_->quarantined.Add({}).Set(static_cast<double>(status.quarantined));
   parts_->unread.Add({}).Set(static_cast<double>(status.unread.size()));
+  parts_->owed.Add({}).Set(static_cast<double>(status.trail.owed));
+  parts_->trailing.Add({}).Set(static_cast<double>(status.trail.differing));
+  note_trail(status.trail);
   if (!status.last_verify) return;
   parts_->verified.Add({}).Set(status.last_verify->identical ? 1 : 0);
   parts_->clean.Add({}).Set(status.last_verify->clean ? 1 : 0);

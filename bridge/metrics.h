@@ -33,6 +33,8 @@ class Metrics {
   std::string text() const;
 
  private:
+  void note_trail(const TrailStatus& trail);
+
   struct Parts;
   std::unique_ptr<Parts> parts_;
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "bridge/reapply.h"
+#include "bridge/verify/trail.h"
 #include "state/base/log.h"
 
 namespace switchback {
@@ -219,6 +220,8 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
 
   mid_batch_ = false;
   const Position applied = parts.sink->applied();
+  told_compared_.reset();
+  if (options_.trail != nullptr) parts.source->compared(options_.trail->begin(applied));
   parts.source->start(applied);
   {
     const std::lock_guard lock(mutex_);
@@ -239,6 +242,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
       if (stop.stop_requested() || !run_jobs(parts)) break;
       const Pull pull = parts.source->pull(chunk, next_look(), stop);
       if (pull == Pull::kChunk) take(chunk, parts, rejects);
+      if (pull == Pull::kOwed && options_.trail != nullptr) options_.trail->note(chunk);
       publish_durable(parts);
       publish_lag(parts);
       try_again(parts);
@@ -253,6 +257,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
 
 void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) {
   mid_batch_ = true;
+  if (options_.trail != nullptr) options_.trail->note(chunk);
   parts.sink->apply(chunk, rejects);
   if (second_tries_) second_tries_->note_applied(chunk);
   last_change_ = Deadline::Clock::now();
@@ -261,6 +266,7 @@ void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) 
   if (chunk.boundary) {
     supply_wanted(*chunk.boundary, parts, rejects);
     parts.sink->commit(*chunk.boundary, rejects);
+    if (options_.trail != nullptr) options_.trail->committed(*chunk.boundary);
     if (second_tries_) second_tries_->note_rejected(rejects);
   }
   const std::lock_guard lock(mutex_);
@@ -285,6 +291,11 @@ void Pump::supply_wanted(const Position& boundary, Parts& parts, std::vector<Rej
 }
 
 void Pump::publish_durable(Parts& parts) {
+  if (options_.trail != nullptr) {
+    const Position compared = options_.trail->compared();
+    if (told_compared_ != compared) parts.source->compared(compared);
+    told_compared_ = compared;
+  }
   const Position durable = parts.sink->durable();
   const std::lock_guard lock(mutex_);
   if (durable == progress_.durable) return;

@@ -30,6 +30,8 @@
 
 namespace switchback {
 
+class Trail;
+
 enum class PumpState {
   kConnecting,  // making its source and sink
   kFlowing,
@@ -64,6 +66,7 @@ struct PumpOptions {
   /// How long housekeeping waits for such a moment: an application that never pauses has none.
   std::chrono::milliseconds restless{10'000};
   std::uint64_t seed = 0;  // of the jitter in retries
+  Trail* trail = nullptr;  // told of what is applied; outlives the pump
 };
 
 class Pump {
@@ -152,6 +155,7 @@ class Pump {
   SourceCounts counts_before_;  // of the sources before this one
   int failures_ = 0;
   std::minstd_rand random_;
+  std::optional<Position> told_compared_;  // to this source
   Deadline::Clock::time_point last_change_{};
   Deadline::Clock::time_point last_housekeeping_{};
   Deadline::Clock::time_point last_lag_{};

@@ -47,6 +47,10 @@ std::vector<std::string> needs_you(const Picture& picture) {
                     "`switchback verify` names it, and --repair carries it over",
                     picture.pump.counts.unexplained));
   }
+  for (const std::string& row : picture.trail.examples) {
+    out.push_back(
+        fmt::format("{}; `switchback verify --repair` applies what the primary has", row));
+  }
   for (const SourceTrouble& trouble : picture.pump.troubles) {
     out.push_back(fmt::format("{}: {}; {}", trouble.what, trouble.why,
                               trouble.held ? "if it is meant, do it in smaller steps"
@@ -81,6 +85,7 @@ Status to_status(const Config& config, const Picture& picture) {
   if (picture.phase == Phase::kSnapshot) status.load = picture.load.tables;
   status.changes_per_second = picture.pump.changes_per_second;
   status.counts = picture.pump.counts;
+  status.trail = picture.trail;
   status.changes = picture.pump.changes;
   status.unread = picture.pump.troubles;
   status.batches = picture.pump.batches;

@@ -62,6 +62,21 @@ void write_unread(JsonWriter& json, const SourceTrouble& trouble) {
       .end_object();
 }
 
+void write_trail(JsonWriter& json, const TrailStatus& trail) {
+  json.begin_object()
+      .member("owed", trail.owed)
+      .member("seconds", seconds(trail.age))
+      .member("compared", trail.compared)
+      .member("differing", trail.differing)
+      .member("found", trail.found)
+      .member("dropped", trail.dropped)
+      .member("why_dropped", trail.why_dropped)
+      .key("examples")
+      .begin_array();
+  for (const std::string& words : trail.examples) json.value(words);
+  json.end_array().end_object();
+}
+
 }  // namespace
 
 std::string to_json(const Status& status) {
@@ -79,6 +94,8 @@ std::string to_json(const Status& status) {
   } else {
     json.null();
   }
+  json.key("trailing");
+  write_trail(json, status.trail);
   json.key("rates")
       .begin_object()
       .member("changes_per_second", status.changes_per_second)

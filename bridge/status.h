@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "bridge/last_verify.h"
+#include "bridge/verify/trail.h"
 #include "state/model/phase.h"
 #include "state/ports/change_source.h"
 
@@ -58,6 +59,7 @@ struct Status {
   std::uint64_t batches = 0;
   SourceCounts counts;                      // of the pump that runs
   std::optional<VerifyStatus> last_verify;  // empty: none yet
+  TrailStatus trail;                        // of the sidecar that runs
   std::vector<SourceTrouble> unread;        // what the pump cannot read now
   std::vector<std::string> needs_you;       // what waits for a person, with the next command
 };

@@ -86,6 +86,23 @@ LoadStatus parse_load(const Element& item) {
   return load;
 }
 
+TrailStatus parse_trail(const Element& item) {
+  TrailStatus trail;
+  trail.owed = get<std::uint64_t>(item, "owed");
+  trail.age = span(item, "seconds");
+  trail.compared = get<std::uint64_t>(item, "compared");
+  trail.differing = get<std::uint64_t>(item, "differing");
+  trail.found = get<std::uint64_t>(item, "found");
+  trail.dropped = get<std::uint64_t>(item, "dropped");
+  trail.why_dropped = text(item, "why_dropped");
+  for (const Element words : get<simdjson::dom::array>(item, "examples")) {
+    std::string_view one;
+    if (words.get(one)) fail("examples");
+    trail.examples.emplace_back(one);
+  }
+  return trail;
+}
+
 }  // namespace
 
 Status parse_status(std::string_view json) {
@@ -107,6 +124,7 @@ Status parse_status(std::string_view json) {
     status.last_verify = parse_verify(simdjson::minify(last));
     if (!status.last_verify) fail("last_verify");
   }
+  status.trail = parse_trail(member(root, "trailing"));
   using Array = simdjson::dom::array;
   for (const Element item : get<Array>(root, "groups")) status.groups.push_back(parse_group(item));
   for (const Element item : get<Array>(root, "tables")) {

@@ -91,6 +91,10 @@ std::string to_text(const Status& status) {
                        status.changes_per_second, status.changes, status.batches);
   }
   if (status.last_verify) out += verify_words(*status.last_verify);
+  if (status.trail.owed > 0 || status.trail.differing > 0) {
+    out += fmt::format("changed lately and not compared yet: {} rows; found different: {}\n",
+                       status.trail.owed, status.trail.differing);
+  }
   if (status.counts.unexplained > 0) {
     out += fmt::format("{} unexplained commits\n", status.counts.unexplained);
   }

@@ -8,6 +8,8 @@
 #include "bridge/certificate.h"
 #include "bridge/mapping_builder.h"
 #include "bridge/report_json.h"
+#include "bridge/verify/last_look.h"
+#include "bridge/verify/trailing.h"
 #include "bridge/watchdog.h"
 #include "replication/meta.h"
 #include "state/base/durable_file.h"
@@ -24,6 +26,7 @@ using std::chrono::seconds;
 constexpr seconds kDrainAfterCrash{60};
 constexpr seconds kLookWithin{10};
 constexpr seconds kJobWithin{60};
+constexpr seconds kCatchUpWithin{5};
 constexpr milliseconds kRetryFirst{200};
 constexpr milliseconds kRetryMost{10'000};
 
@@ -60,7 +63,9 @@ Supervisor::Supervisor(Config config)
       audit_(AuditLog::open(config_.state_dir)),
       run_dir_(RunDir::open(config_.run_dir)),
       journal_(state_.file("flip")),
-      epochs_(state_.file("epochs")) {}
+      epochs_(state_.file("epochs")),
+      trail_(state_.file("compared")),
+      trailing_(std::make_unique<TrailingVerifier>(*this, trail_)) {}
 
 Supervisor::~Supervisor() = default;
 
@@ -68,6 +73,7 @@ Picture Supervisor::picture() const {
   const std::lock_guard lock(mutex_);
   Picture copy = picture_;
   if (pump_) copy.pump = pump_->progress();
+  copy.trail = trail_.status();
   return copy;
 }
 
@@ -173,6 +179,7 @@ void Supervisor::bring_up(std::stop_token stop) {
         },
         stop);
     if (stop.stop_requested()) return;
+    trail_.forget();
   }
   if (!pump()) start_pump(other(primary));
   settle_other_side();
@@ -310,11 +317,12 @@ void Supervisor::start_pump(Side to) {
                                                                   site->of(to).quarantine());
                            }};
       },
-      PumpOptions{.seed = std::random_device{}()});
+      PumpOptions{.seed = std::random_device{}(), .trail = &trail_});
   {
     const std::lock_guard lock(mutex_);
     pump_.reset();  // the earlier one ends before its successor opens the same target
   }
+  trail_.turn(to, site_->mapping);
   made->start();
   const std::lock_guard lock(mutex_);
   pump_ = std::move(made);
@@ -341,22 +349,51 @@ void Supervisor::notify() {
                                config_.bridge, site_->group(), to_string(now.primary), now.epoch)});
 }
 
-FlipHooks Supervisor::hooks(const FlipRequest& request) {
+std::shared_ptr<LastLook> Supervisor::prepare_last_look() {
+  trailing_->catch_up(Deadline::in(kCatchUpWithin));
+  try {
+    return std::make_shared<LastLook>(*this, trail_);
+  } catch (const Error&) {
+    return nullptr;  // the gates name who is in the way
+  }
+}
+
+LockCompare Supervisor::compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline) {
+  if (!look) look = std::make_shared<LastLook>(*this, trail_);
+  LockCompare compared = look->compare(deadline);
+  if (!compared.differing.empty()) trailing_->end_clean(compared.differing.front());
+  return compared;
+}
+
+FlipHooks Supervisor::hooks(const FlipRequest& request, std::shared_ptr<LastLook> look) {
   const auto dog = std::make_shared<Watchdog>();
   FlipHooks hooks;
   hooks.closing = [this] { tell(true); };
-  hooks.watch = [dog, grace = request.max_pause](Deadline deadline) {
-    dog->watch(deadline, grace);
+  hooks.verify = [this, look = std::move(look)](Deadline deadline) mutable {
+    return compare_under_lock(look, deadline);
   };
-  hooks.unwatch = [dog] { dog->stand_down(); };
+  hooks.watch = [this, dog, grace = request.max_pause](Deadline deadline) {
+    dog->watch(deadline, grace);
+    trailing_->hold();
+  };
+  hooks.unwatch = [this, dog] {
+    dog->stand_down();
+    trailing_->go_on();
+  };
   return hooks;
 }
 
 FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& by) {
+  struct Hurry {
+    TrailingVerifier& verifier;
+    explicit Hurry(TrailingVerifier& of) : verifier(of) { verifier.hurry(); }
+    ~Hurry() { verifier.calm(); }
+  } const hurry(*trailing_);
+  const auto look = request.dry_run ? nullptr : prepare_last_look();
   try {
     const OpenGates gates(*site_);
     const auto flowing = pump();
-    Flip flip(gates.gates(), *flowing, journal_, hooks(request), std::random_device{}());
+    Flip flip(gates.gates(), *flowing, journal_, hooks(request, look), std::random_device{}());
     return flip.run(request);
   } catch (const Error& error) {
     // A side was lost in the middle: the main loop asks the gates what came of it.

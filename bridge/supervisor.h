@@ -19,6 +19,7 @@
 #include "bridge/site.h"
 #include "bridge/snapshot.h"
 #include "bridge/status.h"
+#include "bridge/verify/trail.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/flip_journal.h"
 #include "state/ledger/run_dir.h"
@@ -33,6 +34,7 @@ struct Picture {
   Side primary = Side::kOld;
   Epoch epoch = 0;
   PumpProgress pump;
+  TrailStatus trail;                // what was applied and not compared since
   LoadProgress load;                // in phase snapshot
   std::vector<TableStatus> tables;  // rows about, as of the last bring-up
   std::optional<Error> error;       // why start() is still trying
@@ -44,6 +46,9 @@ struct FlipReport {
   FlipOutcome outcome;
   std::filesystem::path certificate;  // empty if not flipped
 };
+
+class LastLook;
+class TrailingVerifier;
 
 class Supervisor {
  public:
@@ -73,6 +78,7 @@ class Supervisor {
   std::shared_ptr<const Site> site() const;
   const Config& config() const { return config_; }
   const StateDir& state_dir() const { return state_; }
+  TrailingVerifier& trailing() { return *trailing_; }
 
  private:
   void bring_up(std::stop_token stop);
@@ -92,7 +98,9 @@ class Supervisor {
   void tell(bool closing);
   void notify();
   void set_phase(Phase phase);
-  FlipHooks hooks(const FlipRequest& request);
+  FlipHooks hooks(const FlipRequest& request, std::shared_ptr<LastLook> look);
+  LockCompare compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline);
+  std::shared_ptr<LastLook> prepare_last_look();
   std::shared_ptr<Pump> pump() const;
 
   const Config config_;
@@ -108,7 +116,9 @@ class Supervisor {
   Picture picture_;              // guarded by mutex_, but for its pump
   // Set by the main loop alone, and guarded by mutex_ for everybody else.
   std::shared_ptr<const Site> site_;
-  std::shared_ptr<Pump> pump_;  // guarded by mutex_
+  Trail trail_;                                 // outlives the pump
+  std::shared_ptr<Pump> pump_;                  // guarded by mutex_
+  std::unique_ptr<TrailingVerifier> trailing_;  // last: its thread asks this object
 };
 
 }  // namespace switchback

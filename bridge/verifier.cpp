@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "bridge/old_store.h"
+#include "bridge/verify/trailing.h"
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/json_text.h"
@@ -48,6 +48,7 @@ Verifier::Verifier(Supervisor& supervisor, VerifyPlan plan)
     last_->clean = false;
     last_->why = "the sidecar was started since";
   }
+  supervisor_.trailing().tell([this](const std::string& why) { end_clean(why); });
   thread_ = std::jthread([this](std::stop_token stop) {
     ::pthread_setname_np(::pthread_self(), "verify");
     run(std::move(stop));
@@ -55,6 +56,7 @@ Verifier::Verifier(Supervisor& supervisor, VerifyPlan plan)
 }
 
 Verifier::~Verifier() {
+  supervisor_.trailing().tell({});
   const std::lock_guard lock(mutex_);
   own_sweep_.request_stop();
 }
@@ -94,12 +96,6 @@ bool Verifier::settled() const {
   return phase == Phase::kForward || phase == Phase::kReverse;
 }
 
-/// Reading files takes note of what was changed in them behind the fence, and then their writer no
-/// longer refuses to write over it: that is for a person to ask for.
-bool Verifier::may_sweep() const {
-  return supervisor_.picture().primary == Side::kOld || !old_reader_writes(supervisor_.config());
-}
-
 void Verifier::run(std::stop_token stop) {
   bool up = false;
   while (!stop.stop_requested()) {
@@ -107,7 +103,7 @@ void Verifier::run(std::stop_token stop) {
     {
       std::unique_lock lock(mutex_);
       const auto next = up ? std::min(due_, look_due_) : Clock::now() + kLookAtPhase;
-      changed_.wait_until(lock, stop, next, [&] { return wanted_.has_value(); });
+      changed_.wait_until(lock, stop, next, [&] { return wanted_.has_value() || soon_; });
       // Not clean any more: the next comparison need not wait for its time.
       if (std::exchange(soon_, false) && plan_.every.count() != 0) due_ = Clock::now();
       asked_runs_ = wanted_.has_value();
@@ -124,11 +120,7 @@ void Verifier::run(std::stop_token stop) {
     if (asked) {
       sweep(*asked, true, stop);
     } else if (up && due_ <= now) {
-      if (may_sweep()) {
-        sweep({}, false, stop);
-      } else {
-        due_ = now + plan_.watch_every;
-      }
+      sweep({}, false, stop);
     } else if (up && look_due_ <= now) {
       look_due_ = now + plan_.watch_every;
       try {
@@ -211,6 +203,8 @@ Verifier::Grounds Verifier::grounds() const {
   const Picture picture = supervisor_.picture();
   now.epoch = picture.epoch;
   now.unexplained = picture.pump.counts.unexplained;
+  now.found = picture.trail.found;
+  now.dropped = picture.trail.dropped;
   const auto site = supervisor_.site();
   if (!site) return now;
   for (const Side side : {Side::kOld, Side::kPostgres})
@@ -226,6 +220,8 @@ std::string Verifier::what_changed(const Grounds& before, const Grounds& now) {
   if (now.unexplained > (same_pump ? before.unexplained : 0)) {
     return "commits that capture saw nothing of changed the old store";
   }
+  if (now.found > before.found) return "rows differed shortly after they were changed";
+  if (now.dropped > before.dropped) return "not all that was changed could be compared in time";
   if (!same_pump) return {};
   for (const auto& [what, how] : before.standing) {
     const auto at = now.standing.find(what);
@@ -255,12 +251,19 @@ void Verifier::look_for_blind_spots() {
     grounds_ = std::move(now);
     return;
   }
+  end_clean(why);
+}
+
+void Verifier::end_clean(const std::string& why) {
+  std::optional<VerifyStatus> last = this->last();
+  if (!last || !last->clean) return;
   log_warning(fmt::format("verify: no longer clean: {}; the next full comparison will tell", why));
   last->clean = false;
   last->why = why;
   keep(*last);
   const std::lock_guard lock(mutex_);
   soon_ = true;
+  changed_.notify_all();
 }
 
 }  // namespace switchback

@@ -51,6 +51,7 @@ class Verifier {
   struct Grounds {
     Epoch epoch = 0;
     std::uint64_t unexplained = 0;
+    std::uint64_t found = 0, dropped = 0;  // by the trailing verifier
     std::map<std::string, std::string> standing;
   };
 
@@ -58,11 +59,11 @@ class Verifier {
   void sweep(const VerifyOrder& order, bool asked, std::stop_token stop);
   void conclude(const VerifyOrder& order, const VerifyReport& report, const Grounds& before);
   void keep(const VerifyStatus& last);
+  void end_clean(const std::string& why);
   Grounds grounds() const;
   static std::string what_changed(const Grounds& before, const Grounds& now);
   std::chrono::steady_clock::time_point next_due() const;
   bool settled() const;
-  bool may_sweep() const;
 
   Supervisor& supervisor_;
   const VerifyPlan plan_;

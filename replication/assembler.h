@@ -31,8 +31,9 @@ class Assembler {
   Assembler(std::shared_ptr<const Mapping> mapping, std::string store);
 
   /// A new stream begins: forgets relations and the transaction under way. Transactions that ended
-  /// at or before `applied` will be dropped.
-  void reset(Lsn applied);
+  /// at or before `applied` will be dropped, those after `compared` handed out as owed().
+  void reset(Lsn applied, Lsn compared);
+  void reset(Lsn applied) { reset(applied, applied); }
 
   /// Takes one message and appends the changes it stands for. Throws Error(kData) for what cannot
   /// be understood or placed; a value that has no canonical form is a misfit instead.
@@ -42,6 +43,9 @@ class Assembler {
   void reach(Lsn wal_end);
 
   bool in_transaction() const { return in_transaction_; }
+  /// Whether the transaction under way, or the last one, was applied before and is told again: only
+  /// its keys are of use.
+  bool owed() const { return owed_; }
   /// Every change at or before this position has been appended.
   Lsn reached() const { return reached_; }
 
@@ -66,10 +70,11 @@ class Assembler {
   std::unordered_map<std::uint32_t, std::string> type_names_;
   std::vector<pgoutput::Value> values_;  // reused by each message
   std::vector<Cell> new_key_, old_key_;  // reused by each row
-  Lsn applied_, reached_;
+  Lsn applied_, compared_, reached_;
   Lsn commit_lsn_;  // of the transaction under way
   bool in_transaction_ = false;
   bool skipping_ = false;  // the transaction under way is an echo, or was applied before
+  bool owed_ = false;
   bool seen_change_ = false;
   bool drain_ = false;
 };

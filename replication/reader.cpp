@@ -91,7 +91,8 @@ Connection& PostgresReader::connection() {
   if (!connection_ || !connection_->alive() || connection_->in_transaction()) {
     connection_.reset();
     connection_ = Connection::open(conninfo_, "switchback " + mapping_->bridge + " reader");
-    // The order of the key comes from its index, never from sorting the whole table.
+    // The order of the key comes from its index, never from sorting the whole table, and the order
+    // of places from a scan by place.
     connection_->exec("SET enable_seqscan = off; SET jit = off");
     history_ = postgres_history_by_sql(*connection_);
   }
@@ -109,6 +110,13 @@ PostgresReader::Table& PostgresReader::table(TableId id) {
     table.columns += (i == 0 ? "t." : ", t.") + quote_identifier(map.columns[i].name);
     if (i < map.key_width) table.casts.push_back(target.casts[i]);
   }
+  // A table with partitions or heirs is several heaps, each with places of its own.
+  const Result heap = connection().exec(
+      "SELECT relkind = 'r' AND NOT relhassubclass AND amname = 'heap' AND "
+      "current_setting('server_version_num')::int >= 140000 FROM pg_class c "
+      "LEFT JOIN pg_am a ON a.oid = c.relam WHERE c.oid = $1::regclass",
+      {quoted_name(map)});
+  table.one_heap = heap.rows() == 1 && heap.string(0, 0) == "t";
   return tables_.emplace(id, std::move(table)).first->second;
 }
 
@@ -148,16 +156,40 @@ void PostgresReader::wait_for_commits_under_way() {
   }
 }
 
-std::string PostgresReader::scan_sql(const TableMap& map, const Table& table, bool first) const {
-  std::string sql = "SELECT " + table.columns + " FROM " + quoted_name(map) + " AS t";
-  if (!first) {
+// The first field of each row is its place there, or nothing.
+Result PostgresReader::scan_by_key(const TableMap& map, const Table& table,
+                                   const ScanCursor& cursor) {
+  std::string sql = "SELECT NULL, " + table.columns + " FROM " + quoted_name(map) + " AS t";
+  std::vector<std::string> key;
+  std::vector<Oid> types;
+  std::vector<const char*> values;
+  std::vector<int> lengths, formats;
+  if (!cursor.after.empty()) {
+    key = parse_cursor(map, cursor.after);
     std::string marks;
     for (std::uint16_t i = 0; i < map.key_width; ++i) {
       marks += (i == 0 ? "$" : ", $") + std::to_string(i + 1) + table.casts[i];
+      types.push_back(type_oid(map.columns[i].type));
+      values.push_back(key[i].data());
+      lengths.push_back(static_cast<int>(key[i].size()));
+      formats.push_back(1);
     }
     sql += " WHERE (" + key_list(map, "t.") + ") > (" + marks + ")";
   }
-  return sql + " ORDER BY " + key_list(map, "t.") + " LIMIT " + std::to_string(table.page_rows);
+  sql += " ORDER BY " + key_list(map, "t.") + " LIMIT " + std::to_string(table.page_rows);
+  return exec_binary(connection(), sql, types, values.data(), lengths.data(), formats.data(),
+                     table.binary);
+}
+
+// A TID range scan gives the rows in the order of their places without being asked for it, which
+// would make the server sort the rest of the table.
+Result PostgresReader::scan_by_place(const TableMap& map, const Table& table,
+                                     const ScanCursor& cursor) {
+  const std::string after = cursor.after.empty() ? "(0,0)" : cursor.after;
+  const std::string sql = "SELECT t.ctid::text, " + table.columns + " FROM " + quoted_name(map) +
+                          " AS t WHERE t.ctid > '" + after + "'::tid LIMIT " +
+                          std::to_string(table.page_rows);
+  return exec_binary(connection(), sql, {}, nullptr, nullptr, nullptr, table.binary);
 }
 
 void PostgresReader::take_row(const TableMap& map, const Table& table, const Result& result,
@@ -184,26 +216,16 @@ Window PostgresReader::scan(TableId id, ScanCursor& cursor, Chunk& out) {
   Table& known = table(id);
   Window window;
   window.from = position();
-  const bool first = cursor.after.empty();
-  std::vector<std::string> key;
-  std::vector<Oid> types;
-  std::vector<const char*> values;
-  std::vector<int> lengths, formats;
-  if (!first) key = parse_cursor(map, cursor.after);
-  for (std::size_t i = 0; i < key.size(); ++i) {
-    types.push_back(type_oid(map.columns[i].type));
-    values.push_back(key[i].data());
-    lengths.push_back(static_cast<int>(key[i].size()));
-    formats.push_back(1);
-  }
   const std::size_t bytes_before = out.bytes();
-  const Result result = exec_binary(connection(), scan_sql(map, known, first), types, values.data(),
-                                    lengths.data(), formats.data(), known.binary);
+  const Result result =
+      known.one_heap ? scan_by_place(map, known, cursor) : scan_by_key(map, known, cursor);
   int taken = 0;
-  while (taken < result.rows() && !out.full()) take_row(map, known, result, taken++, 0, out);
+  while (taken < result.rows() && !out.full()) take_row(map, known, result, taken++, 1, out);
   cursor.done = taken == result.rows() && taken < static_cast<int>(known.page_rows);
   if (taken > 0) {
-    cursor.after = make_cursor(map, out, out.row(out.changes().back()).first(map.key_width));
+    cursor.after = known.one_heap
+                       ? std::string(result.text(taken - 1, 0))
+                       : make_cursor(map, out, out.row(out.changes().back()).first(map.key_width));
     const std::size_t row_bytes = (out.bytes() - bytes_before) / static_cast<std::size_t>(taken);
     known.page_rows = static_cast<std::uint32_t>(std::clamp<std::size_t>(
         Chunk::kFullBytes / std::max<std::size_t>(row_bytes, 1), 1, kMostRows));
@@ -217,7 +239,7 @@ Window PostgresReader::fetch(TableId id, const Chunk& keys, Chunk& out) {
   table(id);
   Window window;
   window.from = position();
-  wait_for_commits_under_way();
+  if (!nobody_writes_) wait_for_commits_under_way();
   connection().exec("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
   const std::size_t count = keys.changes().size();
   for (std::size_t begin = 0; begin < count; begin += kMostRows) {

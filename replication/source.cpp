@@ -51,6 +51,7 @@ class PostgresSource final : public ChangeSource {
   void start(const Position& applied) override;
   Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override;
   void acknowledge(const Position& durable) noexcept override;
+  void compared(const Position& position) noexcept override;
   void idle() override {}
   // Nothing is held between two calls of pull(): the slot keeps what is not yet confirmed.
   void park() noexcept override {}
@@ -71,6 +72,7 @@ class PostgresSource final : public ChangeSource {
   bool take_items(Chunk& out);
   bool take_item(const StreamItem& item, Chunk& out);
   bool position_due() const;
+  void confirm() noexcept;
   Pull hand_out(Chunk& out);
 
   const PostgresSourceOptions options_;
@@ -86,6 +88,8 @@ class PostgresSource final : public ChangeSource {
   Clock::time_point handed_out_at_{};
   bool answer_wanted_ = false;  // the server waits to hear how far we are
   Lsn acknowledged_;
+  Lsn durable_;  // what of it the other side said since start()
+  std::optional<Position> compared_;
   std::deque<OnItsWay> on_their_way_;
 
   std::unique_ptr<ReplicationStream> stream_;  // last: its thread uses the queue
@@ -107,15 +111,18 @@ void PostgresSource::start(const Position& applied) {
   check_history(applied, replication);
   const Lsn confirmed = check_slot(applied);
   const Lsn start{applied.value};
-  assembler_.reset(start);
+  const bool owes = compared_ && (*compared_ == Position{} || compared_->history == history_);
+  const Lsn compared = owes ? std::min(start, Lsn{compared_->value}) : start;
+  assembler_.reset(start, compared);
   handed_out_ = start;
   handed_out_at_ = Clock::now();
   acknowledged_ = std::max(start, confirmed);
+  durable_ = {};
   stream_ = std::make_unique<ReplicationStream>(
       std::move(replication),
       StreamOptions{.slot = names_.slot,
                     .publication = names_.publication,
-                    .start = start,
+                    .start = compared,
                     .binary = all_binary(*mapping_, options_.store)},
       queue_);
 }
@@ -209,6 +216,7 @@ bool PostgresSource::take_item(const StreamItem& item, Chunk& out) {
   }
   const Assembler::Event event = assembler_.feed(item.message, out);
   if (!oldest_in_chunk_ && !out.empty()) oldest_in_chunk_ = packet_.received;
+  if (event != Assembler::Event::kNone && assembler_.owed()) return !out.empty();
   return event == Assembler::Event::kDrain;
 }
 
@@ -219,6 +227,7 @@ bool PostgresSource::position_due() const {
 }
 
 Pull PostgresSource::hand_out(Chunk& out) {
+  if (!out.empty() && assembler_.owed()) return Pull::kOwed;
   const auto now = Clock::now();
   if (!out.empty()) {
     // Only the oldest of those on their way is ever looked at, so near ones may share an entry.
@@ -245,10 +254,25 @@ void PostgresSource::acknowledge(const Position& durable) noexcept {
   // Never more than was handed out, whatever the caller says.
   if (durable.history != history_ || Lsn{durable.value} > handed_out_) return;
   acknowledged_ = std::max(acknowledged_, Lsn{durable.value});
+  durable_ = std::max(durable_, Lsn{durable.value});
   while (!on_their_way_.empty() && on_their_way_.front().boundary <= acknowledged_) {
     on_their_way_.pop_front();
   }
-  if (stream_) stream_->acknowledge(Lsn{durable.value});
+  confirm();
+}
+
+void PostgresSource::compared(const Position& position) noexcept {
+  compared_ = position;
+  confirm();
+}
+
+// What the slot is not told, it keeps.
+void PostgresSource::confirm() noexcept {
+  if (!stream_) return;
+  Lsn done = durable_;
+  const bool bound = compared_ && (*compared_ == Position{} || compared_->history == history_);
+  if (bound) done = std::min(done, Lsn{compared_->value});
+  if (done > Lsn{}) stream_->acknowledge(done);
 }
 
 Lag PostgresSource::lag() {

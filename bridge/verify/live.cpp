@@ -22,13 +22,13 @@ constexpr milliseconds kBetweenTries{500};
 constexpr milliseconds kLookForPosition{2};
 
 /// The bridge as it was when the comparison began.
-struct Standing {
+struct Moment {
   std::shared_ptr<const Site> site;
   Side primary;
   Epoch epoch;
 };
 
-Standing standing_of(const Supervisor& supervisor) {
+Moment standing_of(const Supervisor& supervisor) {
   const Picture now = supervisor.picture();
   const auto site = supervisor.site();
   if (!site || (now.phase != Phase::kForward && now.phase != Phase::kReverse)) {
@@ -43,8 +43,8 @@ Standing standing_of(const Supervisor& supervisor) {
 /// Waits until the pump has carried what the primary had at a position.
 class Carrier {
  public:
-  Carrier(Supervisor& supervisor, Standing standing, const Pace& pace)
-      : supervisor_(supervisor), standing_(std::move(standing)), pace_(pace) {}
+  Carrier(Supervisor& supervisor, Moment standing, std::shared_ptr<const Pace> pace)
+      : supervisor_(supervisor), standing_(std::move(standing)), pace_(std::move(pace)) {}
 
   bool operator()(const Position& position, Deadline deadline) {
     // An LSN that nothing of ours follows is never reached: a marker of ours does.
@@ -57,7 +57,7 @@ class Carrier {
       if (wanted == Position{} || now.pump.durable.reaches(wanted)) return true;
       if (now.pump.state == PumpState::kStopped && now.pump.error) throw *now.pump.error;
       if (deadline.passed()) return false;
-      pace_.wait(kLookForPosition);
+      pace_->wait(kLookForPosition);
     }
   }
 
@@ -68,8 +68,8 @@ class Carrier {
   }
 
   Supervisor& supervisor_;
-  const Standing standing_;
-  const Pace& pace_;
+  const Moment standing_;
+  const std::shared_ptr<const Pace> pace_;
   std::unique_ptr<WriteGate> marker_;
 };
 
@@ -90,20 +90,21 @@ SameInPostgres asking(const Config& config) {
   };
 }
 
-VerifySides sides_of(Supervisor& supervisor, const Standing& standing,
-                     std::shared_ptr<Carrier> carrier) {
+using Carried = std::function<bool(const Position&, Deadline)>;
+
+/// `by_pump`: the old store's reader and the pump's sink need the same book.
+VerifySides sides_of(Supervisor& supervisor, const Moment& standing, bool by_pump,
+                     Carried carried) {
   VerifySides sides;
   sides.mapping = standing.site->mapping;
   sides.primary = standing.primary;
-  const bool pumped = standing.primary == Side::kPostgres && old_reader_writes(supervisor.config());
+  const bool pumped = standing.primary == Side::kPostgres && by_pump;
   sides.make_reader = [&supervisor, site = standing.site, pumped](Side side) {
     auto reader = site->of(side).make_reader();
     return pumped && side == Side::kOld ? read_between_batches(supervisor, std::move(reader))
                                         : std::move(reader);
   };
-  sides.carried = [carrier = std::move(carrier)](const Position& position, Deadline deadline) {
-    return (*carrier)(position, deadline);
-  };
+  sides.carried = std::move(carried);
   sides.same_in_postgres = asking(supervisor.config());
   sides.quarantine = [site = standing.site, to = other(standing.primary)] {
     return site->of(to).quarantine();
@@ -143,12 +144,18 @@ void note(Supervisor& supervisor, const VerifyOrder& order, const VerifyReport& 
   supervisor.note({"verify", order.by, json.take()});
 }
 
-VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order, const Pace& pace,
-                      const Sweep::Report& tell) {
-  const Standing standing = standing_of(supervisor);
-  const auto tables = tables_of(*standing.site->mapping, order.table);
-  Sweep sweep(sides_of(supervisor, standing, std::make_shared<Carrier>(supervisor, standing, pace)),
-              pace, tell);
+VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order,
+                      const std::shared_ptr<const Pace>& pace, const Sweep::Report& tell) {
+  LiveSides live = live_sides(supervisor, pace);
+  if (order.repair) {
+    live.sides.make_reader = [make = std::move(live.sides.make_reader)](Side side) {
+      auto reader = make(side);
+      reader->accept_what_is_there();
+      return reader;
+    };
+  }
+  const auto tables = tables_of(*live.sides.mapping, order.table);
+  Sweep sweep(std::move(live.sides), *pace, tell);
   VerifyReport report = sweep.run(tables);
   if (order.repair) {
     sweep.repair(report, [&](const Chunk& keys) { reapply_by_pump(supervisor, keys); });
@@ -158,10 +165,26 @@ VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order, const Pa
 
 }  // namespace
 
+LiveSides live_sides(Supervisor& supervisor, std::shared_ptr<const Pace> pace) {
+  const Moment standing = standing_of(supervisor);
+  auto carrier = std::make_shared<Carrier>(supervisor, standing, pace);
+  return {std::move(pace), standing.epoch,
+          sides_of(supervisor, standing, old_reader_writes(supervisor.config()),
+                   [carrier](const Position& position, Deadline deadline) {
+                     return (*carrier)(position, deadline);
+                   })};
+}
+
+LiveSides locked_sides(Supervisor& supervisor) {
+  const Moment standing = standing_of(supervisor);
+  return {std::make_shared<const Pace>(0, std::stop_token()), standing.epoch,
+          sides_of(supervisor, standing, false, [](const Position&, Deadline) { return true; })};
+}
+
 VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,
                         std::uint64_t rows_per_second, std::stop_token stop,
                         const Sweep::Report& tell) {
-  const Pace pace(rows_per_second, std::move(stop));
+  const auto pace = std::make_shared<const Pace>(rows_per_second, std::move(stop));
   for (int tries = 1;; ++tries) {
     const Epoch epoch = supervisor.picture().epoch;
     try {
@@ -171,14 +194,14 @@ VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,
         return report;
       }
     } catch (const Error& error) {
-      if (supervisor.picture().epoch == epoch || pace.stop().stop_requested()) throw;
+      if (supervisor.picture().epoch == epoch || pace->stop().stop_requested()) throw;
     }
     if (tries == kMostTries) {
       throw Error(ErrorKind::kBusy, Retry::kLater,
                   "flips came in between, again and again: nothing can be said of the two sides",
                   {.next = "`switchback verify` again when no flip is under way"});
     }
-    pace.wait(kBetweenTries);
+    pace->wait(kBetweenTries);
   }
 }
 

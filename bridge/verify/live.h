@@ -7,12 +7,26 @@
 #include <stop_token>
 #include <string>
 
+#include <memory>
+
 #include "bridge/supervisor.h"
 #include "bridge/verify/order.h"
 #include "bridge/verify/report.h"
+#include "bridge/verify/sides.h"
 #include "bridge/verify/sweep.h"
 
 namespace switchback {
+
+/// The bridge as it stands now. The supervisor outlives it.
+struct LiveSides {
+  std::shared_ptr<const Pace> pace;
+  Epoch epoch;
+  VerifySides sides;
+};
+/// Throws Error(kRefused) outside of forward and reverse.
+LiveSides live_sides(Supervisor& supervisor, std::shared_ptr<const Pace> pace);
+/// The same under a flip's lock: everything is carried, the pump stands.
+LiveSides locked_sides(Supervisor& supervisor);
 
 /// Throws Error(kRefused) outside of forward and reverse, Error(kUsage) for a table that is not
 /// mapped, and what a side throws that is not there.

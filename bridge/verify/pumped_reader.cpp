@@ -28,6 +28,7 @@ class PumpedReader final : public RowReader {
     return give(*job, out);
   }
   std::uint64_t estimate(TableId table) override { return reader_->estimate(table); }
+  void accept_what_is_there() override { reader_->accept_what_is_there(); }
 
  private:
   /// The job may outlive the call that waits for it, so it owns what it uses.

@@ -124,8 +124,9 @@ void Suspects::look_at(const Chunk& keys, std::span<Look> part, std::vector<Look
                                      1, kMostAtOnce);
 }
 
-Suspects::Verdict Suspects::judge(Look& look, const Hash128& primary, const Hash128& other) {
+Suspects::Verdict Suspects::judge(Look& look, const Hash128& primary, const Hash128& other) const {
   if (primary == other) return Verdict::kEqual;
+  if (leaves_what_moves_ && look.looked && look.primary != primary) return Verdict::kEqual;
   // What the other side had a moment ago is what the primary has come to: it follows.
   if (look.looked && look.other == primary && look.primary != primary) return Verdict::kEqual;
   const bool alike = look.looked && look.primary == primary && look.other == other;

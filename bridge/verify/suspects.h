@@ -39,6 +39,10 @@ class Suspects {
 
   void tell(OnDifference on_difference, IsMeant is_meant = {});
 
+  /// A row that the primary changes between two looks is done: whoever sees that change will ask
+  /// for the row again.
+  void leave_what_moves() { leaves_what_moves_ = true; }
+
   /// Looks at the keys (any changes of the chunk; each must be one that can be fetched) until all
   /// are told or `most_rounds` are over; returns those that moved each time, as deletes. Throws
   /// what the readers throw, and Error(kBusy) if the other side does not catch up.
@@ -55,7 +59,7 @@ class Suspects {
 
   void round(const Chunk& keys, std::vector<Look>& open);
   void look_at(const Chunk& keys, std::span<Look> part, std::vector<Look>& again);
-  static Verdict judge(Look& look, const Hash128& primary, const Hash128& other);
+  Verdict judge(Look& look, const Hash128& primary, const Hash128& other) const;
   using Found = std::unordered_map<std::uint64_t, const Change*>;
   Found index_of(const Chunk& rows);
   Hash128 hash_of_row(const Change* change, const Chunk& rows);
@@ -68,6 +72,7 @@ class Suspects {
   RowHasher hasher_;
   OnDifference on_difference_;
   IsMeant is_meant_;
+  bool leaves_what_moves_ = false;
   std::size_t at_once_;
   std::minstd_rand random_;
 };

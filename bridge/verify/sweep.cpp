@@ -9,9 +9,8 @@
 #include <thread>
 #include <utility>
 
-#include "bridge/verify/causes.h"
 #include "bridge/verify/columns.h"
-#include "bridge/verify/row_pair.h"
+#include "bridge/verify/differences.h"
 #include "state/base/error.h"
 #include "state/base/utc_text.h"
 
@@ -254,9 +253,7 @@ Chunk Sweep::gather(const TableMap& map, const std::vector<bool>& buckets, Table
 Chunk Sweep::follow(const TableMap& map, const Chunk& keys, const Suspects::OnDifference& differs) {
   Suspects suspects(sides_, pace_, map, reader(sides_.primary), reader(other(sides_.primary)));
   suspects.tell(differs, [&](const SeenApart& seen) {
-    const RowPair pair = pair_of(seen);
-    return is_spelled_apart(map, pair, sides_.same_in_postgres) ||
-           is_nulled_orphan(*sides_.mapping, map, pair, reader(Side::kPostgres));
+    return is_meant(sides_, map, seen, reader(Side::kPostgres));
   });
   return suspects.follow(keys, kMostRounds);
 }
@@ -271,37 +268,9 @@ void Sweep::note(const TableMap& map, const SeenApart& seen, TableReport& report
     Keys& keys = differing_[map.id];
     add_key(map, seen.key, seen.keys, seen.primary == nullptr ? keys.surplus : keys.others);
   }
-  const RowPair pair = pair_of(seen);
-  Difference difference;
-  difference.key = key_text(seen.keys, seen.key);
-  if (const auto misfit = pair.misfit()) {
-    difference.sort = DifferenceSort::kMisfit;
-    difference.cause =
-        fmt::format("{}: {}", likely_cause(sides_.primary, difference.sort), *misfit);
-    report.differences.push_back(difference);
-    return;
+  for (Difference& difference : differences_of(sides_, map, seen)) {
+    report.differences.push_back(std::move(difference));
   }
-  if (!pair.both()) {
-    difference.sort =
-        pair.of_old == nullptr ? DifferenceSort::kMissingInOld : DifferenceSort::kMissingInPostgres;
-    difference.cause = likely_cause(sides_.primary, difference.sort);
-    report.differences.push_back(difference);
-    return;
-  }
-  difference.cause = likely_cause(sides_.primary, DifferenceSort::kValue);
-  for (const std::uint16_t i : pair.unequal(map)) {
-    difference.column = map.columns[i].name;
-    std::tie(difference.old_value, difference.postgres_value) =
-        value_words(pair.old_row()[i], pair.old_chunk, pair.postgres_row()[i], pair.postgres_chunk);
-    report.differences.push_back(difference);
-  }
-}
-
-RowPair Sweep::pair_of(const SeenApart& seen) const {
-  if (sides_.primary == Side::kOld) {
-    return {seen.primary, seen.of_primary, seen.other, seen.of_other};
-  }
-  return {seen.other, seen.of_other, seen.primary, seen.of_primary};
 }
 
 /// What is in quarantine is somebody's already.

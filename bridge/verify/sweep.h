@@ -13,7 +13,6 @@
 
 #include "bridge/verify/buckets.h"
 #include "bridge/verify/report.h"
-#include "bridge/verify/row_pair.h"
 #include "bridge/verify/sides.h"
 #include "bridge/verify/suspects.h"
 
@@ -48,7 +47,6 @@ class Sweep {
                  const std::atomic<bool>& ended);
   Chunk gather(const TableMap& map, const std::vector<bool>& buckets, TableReport& report);
   Chunk follow(const TableMap& map, const Chunk& keys, const Suspects::OnDifference& differs);
-  RowPair pair_of(const SeenApart& seen) const;
   void note(const TableMap& map, const SeenApart& seen, TableReport& report);
   void mark_known(TableReport& report, TableId table);
   void reapply_all(Chunk Keys::*part, std::vector<TableId> order, const Reapply& reapply);

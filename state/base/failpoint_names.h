@@ -73,6 +73,9 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "sqlite.backup.rename.after",
     "sqlite.backup.folder_sync.before",
     "sqlite.backup.folder_sync.after",
+    // bridge: what was applied is about to be compared
+    "verify.trail.before",
+    "verify.trail.after",
     // replication: install, gate and load
     "pg.schema.commit.before",
     "pg.schema.commit.after",

@@ -3,8 +3,11 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "state/base/decimal.h"
 #include "state/base/json_tree.h"
@@ -142,6 +145,97 @@ void append_meaning(const JsonNode& node, std::string& out) {
   }
 }
 
+// The same bytes from simdjson's tree, which is made in a fraction of the time. It keeps integers
+// only as they are written, so any other number is false: look closer.
+using Element = simdjson::dom::element;
+
+void append_sort(JsonNode::Sort sort, std::string& out) {
+  out += static_cast<char>(sort);
+}
+
+void append_integer(auto value, std::string& out) {
+  char digits[24];
+  const auto end = std::to_chars(digits, digits + sizeof digits, value).ptr;
+  append_sort(JsonNode::Sort::kNumber, out);
+  append_decimal_meaning({digits, static_cast<std::size_t>(end - digits)}, out);
+}
+
+bool append_quickly(const Element& element, std::string& out);
+
+bool append_quickly(const simdjson::dom::object& object, std::string& out) {
+  using Member = std::pair<std::string_view, Element>;
+  std::vector<Member> members;
+  for (const auto& [key, value] : object) members.emplace_back(key, value);
+  const auto before = [](const Member& a, const Member& b) { return a.first < b.first; };
+  if (!std::is_sorted(members.begin(), members.end(), before)) {
+    std::stable_sort(members.begin(), members.end(), before);
+  }
+  // Only the last of those that share a key.
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    if (i + 1 < members.size() && members[i].first == members[i + 1].first) continue;
+    members[kept++] = members[i];
+  }
+  members.resize(kept);
+  append_sort(JsonNode::Sort::kObject, out);
+  append_count(members.size(), out);
+  return std::all_of(members.begin(), members.end(), [&](const Member& member) {
+    append_sized(member.first, out);
+    return append_quickly(member.second, out);
+  });
+}
+
+bool append_quickly(const Element& element, std::string& out) {
+  using Type = simdjson::dom::element_type;
+  switch (element.type()) {
+    case Type::NULL_VALUE:
+      append_sort(JsonNode::Sort::kNull, out);
+      return true;
+    case Type::BOOL:
+      append_sort(
+          element.get_bool().value_unsafe() ? JsonNode::Sort::kTrue : JsonNode::Sort::kFalse, out);
+      return true;
+    case Type::INT64:
+      append_integer(element.get_int64().value_unsafe(), out);
+      return true;
+    case Type::UINT64:
+      append_integer(element.get_uint64().value_unsafe(), out);
+      return true;
+    case Type::DOUBLE:
+      return false;
+    case Type::STRING:
+      append_sort(JsonNode::Sort::kString, out);
+      append_sized(element.get_string().value_unsafe(), out);
+      return true;
+    case Type::ARRAY: {
+      const simdjson::dom::array array = element.get_array().value_unsafe();
+      append_sort(JsonNode::Sort::kArray, out);
+      std::size_t count = 0;
+      for ([[maybe_unused]] const Element item : array) ++count;
+      append_count(count, out);
+      return std::all_of(array.begin(), array.end(),
+                         [&](const Element& item) { return append_quickly(item, out); });
+    }
+    case Type::OBJECT:
+      return append_quickly(element.get_object().value_unsafe(), out);
+  }
+  return false;
+}
+
+bool append_quickly(std::string_view text, std::string& out) {
+  if (text.size() > kShortEnough) return false;
+  thread_local simdjson::dom::parser parser;
+  thread_local std::string padded;
+  padded.assign(text);
+  padded.append(simdjson::SIMDJSON_PADDING, ' ');
+  Element root;
+  if (parser.parse(padded.data(), text.size(), false).get(root)) return false;
+  const std::size_t before = out.size();
+  if (append_quickly(root, out)) return true;
+  out.resize(before);
+  return false;
+}
+
 }  // namespace
 
 std::optional<std::string_view> json_refusal(std::string_view text, JsonFlavour flavour) {
@@ -166,6 +260,7 @@ bool json_same(std::string_view a, std::string_view b) {
 }
 
 void append_json_meaning(std::string_view text, std::string& out) {
+  if (append_quickly(text, out)) return;
   JsonNode root;
   JsonFindings findings;
   if (parse_json_tree(text, root, findings)) {

@@ -35,8 +35,12 @@ class RowReader {
   /// with the current row, or a delete if there is none, in one snapshot.
   virtual Window fetch(TableId table, const Chunk& keys, Chunk& out) = 0;
 
-  /// From now on nobody commits to what is read, so that no fetch() need wait for commits under way.
+  /// From now on nobody commits to what is read, so that no fetch() need wait for commits under
+  /// way.
   virtual void nobody_writes() {}
+  /// From now on what is found changed behind a fence counts as known, so that a repair may write
+  /// over it. Until then reading takes note of nothing.
+  virtual void accept_what_is_there() {}
 
   /// Where to begin scans that meet every row between them, each with a reader of its own; at most
   /// `at_most`, and one where the table cannot be cut.

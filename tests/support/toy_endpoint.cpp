@@ -111,10 +111,20 @@ class ToySource : public ChangeSource {
     // Position zero: nothing was ever applied, so that even an empty store has a boundary to give.
     at_ = applied.history == 0 ? 0 : applied.value;
     acknowledged_ = at_;
+    owed_.clear();
+    for (const auto& entry : store_->log_) {
+      if (!compared_ || entry.seq <= compared_->value || entry.seq > at_) continue;
+      add_row(entry.key_row, owed_);
+      owed_.end_delete(entry.key.first);
+    }
   }
 
   Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override {
     out.clear();
+    if (!owed_.empty()) {
+      std::swap(out, owed_);
+      return Pull::kOwed;
+    }
     std::unique_lock lock(store_->mutex_);
     const auto something = [&] { return store_->last_seq_ > at_ || woken_; };
     store_->changed_.wait_until(lock, stop, deadline.at(), something);
@@ -137,10 +147,13 @@ class ToySource : public ChangeSource {
   }
 
   void acknowledge(const Position& durable) noexcept override { acknowledged_ = durable.value; }
+  void compared(const Position& position) noexcept override { compared_ = position; }
   void idle() override {
     const std::lock_guard lock(store_->mutex_);
     auto& log = store_->log_;
-    while (!log.empty() && log.front().seq < acknowledged_) log.pop_front();
+    const std::uint64_t keep =
+        compared_ ? std::min(acknowledged_, compared_->value) : acknowledged_;
+    while (!log.empty() && log.front().seq < keep) log.pop_front();
   }
   void park() noexcept override {}
   Lag lag() override {
@@ -157,6 +170,8 @@ class ToySource : public ChangeSource {
   const std::shared_ptr<ToyStore> store_;
   std::uint64_t at_ = 0;
   std::uint64_t acknowledged_ = 0;
+  std::optional<Position> compared_;
+  Chunk owed_;
   bool woken_ = false;
 };
 

@@ -27,37 +27,58 @@ class FilesReader final : public RowReader {
         spool_folder_(ledger.parent_path()) {}
 
   Window scan(TableId table, ScanCursor& cursor, Chunk& out) override {
-    if (cursor.after.empty()) scan_.run(Look::kStamps, nullptr);
+    if (cursor.after.empty() && !closed(table)) scan_.run(Look::kStamps, nullptr);
     // The application writes all the while: a chunk ends at a file that has changed, and the next
     // one begins there.
     const std::size_t before = out.changes().size();
     return at_one_state(
-        [&] { return scan_here(table, cursor, out) || out.changes().size() != before; });
+        table, [&] { return scan_here(table, cursor, out) || out.changes().size() != before; });
   }
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
     // A key that the ledger does not know may be in a file that changed since.
-    scan_.run(Look::kStamps, nullptr);
-    return at_one_state([&] { return fetch_here(table, keys, out); });
+    if (!closed(table)) scan_.run(Look::kStamps, nullptr);
+    const Window window = at_one_state(table, [&] { return fetch_here(table, keys, out); });
+    rows_.release();
+    return window;
   }
   std::uint64_t estimate(TableId table) override { return ledger_->count_rows(table); }
 
+  void accept_what_is_there() override { accepts_ = true; }
+
  private:
+  /// What was changed behind the fence is for a person to see and for the sink to find. Noted here,
+  /// it would be what the sink takes for its own and writes over.
+  bool closed(TableId table) const {
+    if (accepts_) return false;
+    const auto gate = ledger_->gate(mapping_->table(table).group);
+    return gate && gate->door == GateState::Door::kClosed;
+  }
   /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do.
   template <class Read>
-  Window at_one_state(Read read) {
+  Window at_one_state(TableId table, Read read) {
     const Deadline deadline = Deadline::in(kPatience);
     for (;;) {
+      if (closed(table)) {
+        const LedgerWrite undone(*ledger_);
+        const ScanResult seen = scan_.run_inside(Look::kStamps);
+        if (read()) return window();
+        give_up_at(deadline, seen);
+        continue;
+      }
       {
         const LedgerRead snapshot(*ledger_);
         if (read()) return window();
       }
       const ScanResult seen = scan_.run(Look::kStamps, nullptr);
-      if (!deadline.passed()) continue;
-      throw Error(ErrorKind::kBusy, Retry::kLater,
-                  "a file is not as it was when it was last understood",
-                  {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
-                   .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
+      give_up_at(deadline, seen);
     }
+  }
+  static void give_up_at(Deadline deadline, const ScanResult& seen) {
+    if (!deadline.passed()) return;
+    throw Error(ErrorKind::kBusy, Retry::kLater,
+                "a file is not as it was when it was last understood",
+                {.object = seen.unreadable.empty() ? "" : seen.unreadable.front().path,
+                 .next = seen.unreadable.empty() ? "" : seen.unreadable.front().why});
   }
   Window window() const {
     const Position now = ledger_->last();
@@ -110,6 +131,7 @@ class FilesReader final : public RowReader {
   FileScan scan_;
   StoredRows rows_;
   const std::filesystem::path spool_folder_;
+  bool accepts_ = false;
 };
 
 }  // namespace

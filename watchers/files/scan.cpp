@@ -224,6 +224,20 @@ ScanResult FileScan::run(Look look, RankedBatch* give) {
   result.from = ledger_.last();
   // Anew under the lock, if another may have taken them meanwhile.
   if (ledger_.version() != known_at) found = candidates(look);
+  take_all(found, give, result);
+  write.make_durable();
+  return result;
+}
+
+ScanResult FileScan::run_inside(Look look) {
+  ScanResult result;
+  result.from = ledger_.last();
+  take_all(candidates(look), nullptr, result);
+  return result;
+}
+
+void FileScan::take_all(const std::vector<Candidate>& found, RankedBatch* give,
+                        ScanResult& result) {
   std::set<std::int64_t> again;
   for (const Candidate& candidate : found) take(candidate, give, result, again);
   // A key that became free may be claimed by a record looked at earlier. Each round frees claims
@@ -237,8 +251,6 @@ ScanResult FileScan::run(Look look, RankedBatch* give) {
     again = std::move(next);
   }
   result.to = ledger_.last();
-  write.make_durable();
-  return result;
 }
 
 }  // namespace switchback

@@ -49,6 +49,8 @@ class FileScan {
   /// Looks at all files; changes go to `give`, if it is not nullptr, as well as into the log.
   /// Throws Error(kDisk); then nothing was logged.
   ScanResult run(Look look, RankedBatch* give);
+  /// The same inside a LedgerWrite of the caller's, who may undo it: then nothing was noted.
+  ScanResult run_inside(Look look);
   /// Whether every file holds what the ledger says, byte for byte, and none came or went. False
   /// also if there was no time to read them all. Changes nothing. Throws Error(kDisk).
   bool agrees(Deadline deadline);
@@ -65,6 +67,7 @@ class FileScan {
   };
   const std::map<FilePlace, KnownFile>& known_files();
   std::vector<Candidate> candidates(Look look);
+  void take_all(const std::vector<Candidate>& found, RankedBatch* give, ScanResult& result);
   void take(const Candidate& candidate, RankedBatch* give, ScanResult& result,
             std::set<std::int64_t>& again);
 

@@ -9,6 +9,7 @@
 
 #include "state/base/error.h"
 #include "watchers/files/ranked_batch.h"
+#include "watchers/files/row_key.h"
 #include "watchers/files/stored_rows.h"
 
 namespace switchback {
@@ -34,6 +35,7 @@ class FilesSource final : public ChangeSource {
   void start(const Position& applied) override;
   Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override;
   void acknowledge(const Position& durable) noexcept override { acknowledged_ = durable; }
+  void compared(const Position& position) noexcept override { compared_ = position; }
   void idle() override { prune(); }
   void park() noexcept override {
     if (rows_) rows_->release();
@@ -48,6 +50,7 @@ class FilesSource final : public ChangeSource {
   bool gather();
   bool all_stand(const std::vector<DirtyKey>& keys);
   void put_off(const std::vector<DirtyKey>& keys);
+  void find_owed();
   void prune();
   void report(std::vector<UnreadableFile> unreadable);
 
@@ -65,6 +68,8 @@ class FilesSource final : public ChangeSource {
   bool stuck_ = false;          // what the log has more is in files that must be mended first
   bool owes_boundary_ = false;  // a start from nothing ends in a position even without changes
   Position acknowledged_;
+  std::optional<Position> compared_;
+  Chunk owed_;                  // not handed out yet
   Clock::time_point oldest_{};  // when the batch that is not acknowledged yet was found
   Clock::time_point next_prune_{};
   std::vector<UnreadableFile> unreadable_;
@@ -88,6 +93,17 @@ void FilesSource::start(const Position& applied) {
                 {.object = options_.ledger.string()});
   }
   acknowledged_ = position_;
+  find_owed();
+}
+
+void FilesSource::find_owed() {
+  owed_.clear();
+  if (!compared_) return;
+  if (!(*compared_ == Position{}) && compared_->history != position_.history) return;
+  for (const DirtyKey& dirty : ledger_->dirty(compared_->value, position_.value)) {
+    add_cells(dirty.key, owed_);
+    owed_.end_delete(dirty.table);
+  }
 }
 
 // The last chunk of a batch is known only when there is none after it: an empty one has the
@@ -177,6 +193,10 @@ bool FilesSource::look(Look how) {
 
 Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
   out.clear();
+  if (!owed_.empty()) {
+    std::swap(out, owed_);
+    return Pull::kOwed;
+  }
   const std::stop_callback wake(stop, [this] { watch_.wake(); });
   while (!stop.stop_requested()) {
     if (in_batch_) return hand_out(out);
@@ -203,12 +223,16 @@ Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
   return Pull::kIdle;
 }
 
-// The acknowledged entry stays, to prove the position by.
+// The acknowledged entry stays, to prove the position by, and what was not compared yet.
 void FilesSource::prune() {
   next_prune_ = Clock::now() + kPruneEvery;
-  if (!ledger_ || ledger_->first().value >= acknowledged_.value) return;
+  std::uint64_t keep = acknowledged_.value;
+  const bool bound =
+      compared_ && (*compared_ == Position{} || compared_->history == acknowledged_.history);
+  if (bound) keep = std::min(keep, compared_->value);
+  if (!ledger_ || ledger_->first().value >= keep) return;
   LedgerWrite write(*ledger_);
-  ledger_->prune(acknowledged_.value);
+  ledger_->prune(keep);
   write.make_durable();
 }
 

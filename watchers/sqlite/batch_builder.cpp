@@ -1,6 +1,10 @@
 #include "watchers/sqlite/batch_builder.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "state/base/error.h"
@@ -14,6 +18,10 @@ namespace {
 
 // Few enough that what is put back at the end of a round costs nothing.
 constexpr std::size_t kKeysAtOnce = 64;
+// More keys than this are not told one by one at a start.
+constexpr std::size_t kMostOwed = 100'000;
+// With a rollback journal, writers wait while the log is read.
+constexpr std::chrono::milliseconds kOwedRound{15};
 
 std::vector<TableId> tables_of(const Mapping& mapping, const std::string& store) {
   std::vector<TableId> ids = mapping.parents_first();
@@ -96,6 +104,31 @@ void BatchBuilder::start(const Position& applied) {
   }
   log_.require(to_mark(applied));
   mark_ = to_mark(applied);
+}
+
+Chunk BatchBuilder::owed(const Position& compared) {
+  Chunk out;
+  std::unordered_set<std::string> seen;
+  std::set<TableId> tables;
+  LogMark at = to_mark(compared);
+  if (const auto first = log_.first(); first && at.seq < first->seq) at = *first;
+  const auto visit = [&](TableId table, std::span<const StoredValue> key) {
+    tables.insert(table);
+    encode_key(key, encoded_);
+    encoded_ += fmt::format("/{}", index(table));
+    if (seen.size() > kMostOwed || !seen.insert(encoded_).second) return;
+    rows_[index(table)]->append_delete(key, out);
+  };
+  while (at.seq < mark_.seq) {
+    const Snapshot snapshot(*this);
+    const auto end = std::chrono::steady_clock::now() + kOwedRound;
+    log_.read_after(at, visit,
+                    [&] { return at.seq >= mark_.seq || std::chrono::steady_clock::now() >= end; });
+  }
+  if (seen.size() <= kMostOwed) return out;
+  out.clear();
+  for (const TableId table : tables) out.end_truncate(table);
+  return out;
 }
 
 BatchBuilder::Round BatchBuilder::round(ChunkSpool& spool, const LogMark& acknowledged,

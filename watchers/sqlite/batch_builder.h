@@ -50,6 +50,10 @@ class BatchBuilder {
 
   /// Where to begin: `applied` of the port, {} for the entry made at install. Reads the database.
   void start(const Position& applied);
+  /// Keys, as deletes, that were logged after `compared` (of what is kept) up to where start()
+  /// began; tables of which there are too many as truncates. Reads the database. Throws as start()
+  /// does.
+  Chunk owed(const Position& compared);
   /// `acknowledged` must still be in the log. After an Error only start() may follow.
   Round round(ChunkSpool& spool, const LogMark& acknowledged, const RoundLimits& limits);
   /// The last entry read.

@@ -75,6 +75,7 @@ class SqliteSource : public ChangeSource {
   void start(const Position& applied) override;
   Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override;
   void acknowledge(const Position& durable) noexcept override;
+  void compared(const Position& position) noexcept override { compared_ = position; }
   void idle() override;
   void park() noexcept override;
   Lag lag() override;
@@ -88,6 +89,8 @@ class SqliteSource : public ChangeSource {
   /// True if wake() ended it.
   bool pause(Deadline until) { return watch_.pause(until) == StoreWatch::Outcome::kWoken; }
   void check_same_file();
+  void find_owed();
+  std::optional<LogMark> kept_from() const;
 
   const std::filesystem::path path_;
   const std::shared_ptr<const Mapping> mapping_;
@@ -104,6 +107,8 @@ class SqliteSource : public ChangeSource {
 
   int busy_tries_ = 0;
   LogMark acknowledged_;
+  std::optional<Position> compared_;
+  Chunk owed_;  // not handed out yet
   Unacknowledged unacknowledged_;
   SourceCounts counts_;
   Clock::time_point last_change_{};
@@ -119,8 +124,10 @@ void SqliteSource::start(const Position& applied) {
   database_.reset();
   spool_.clear();
   unacknowledged_.clear();
+  owed_.clear();
   try {
     open(applied);
+    find_owed();
   } catch (const SQLite::Exception& error) {
     builder_.reset();
     database_.reset();
@@ -150,6 +157,21 @@ void SqliteSource::open(const Position& applied) {
   if (next_prune_ == Clock::time_point{}) next_prune_ = Clock::now();
 }
 
+void SqliteSource::find_owed() {
+  if (!compared_) return;
+  const bool known = *compared_ == Position{} || compared_->history == builder_->history();
+  if (known) owed_ = builder_->owed(*compared_);
+}
+
+/// The first entry that must stay; nothing: all of them.
+std::optional<LogMark> SqliteSource::kept_from() const {
+  if (!compared_ || compared_->reaches(to_position(builder_->history(), acknowledged_))) {
+    return acknowledged_;
+  }
+  if (*compared_ == Position{}) return std::nullopt;
+  return compared_->history == builder_->history() ? to_mark(*compared_) : acknowledged_;
+}
+
 // A database that was renamed away or replaced would be read from the old file for ever.
 void SqliteSource::check_same_file() {
   constexpr std::chrono::milliseconds kEvery{1'000};
@@ -168,6 +190,10 @@ Pull SqliteSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
   if (!builder_) {
     throw Error(ErrorKind::kInternal, Retry::kLater, "pull() before start()",
                 {.object = path_.string()});
+  }
+  if (!owed_.empty()) {
+    std::swap(out, owed_);
+    return Pull::kOwed;
   }
   const std::stop_callback on_stop(stop, [this] { watch_.wake(); });
   try {
@@ -248,7 +274,9 @@ void SqliteSource::idle() {
   if (!builder_ || now < next_prune_ || now < next_try_) return;
   const bool overdue = now >= next_prune_ + limits_.prune_every;
   if (!overdue && now < last_change_ + limits_.prune_quiet) return;
-  const auto gone = prune_log(path_, acknowledged_, limits_.prune);
+  const auto keep = kept_from();
+  if (!keep) return;
+  const auto gone = prune_log(path_, *keep, limits_.prune);
   if (!gone) {
     next_try_ = now + kBetweenTries;
     return;
