@@ -29,6 +29,14 @@ Status sample() {
   status.changes = 99;
   status.batches = 9;
   status.counts = {5, 2};
+  status.trail = {.owed = 3,
+                  .age = std::chrono::milliseconds(500),
+                  .compared = 80,
+                  .differing = 1,
+                  .found = 2,
+                  .dropped = 1,
+                  .why_dropped = "too many",
+                  .examples = {"public.users [\"7\"] name: old 'a', postgres 'b'"}};
   status.unread = {{"/srv/a.json", "line 3: expected a value", false}};
   status.needs_you = {"look at the quarantine: \"a\""};
   return status;
@@ -43,6 +51,8 @@ TEST(Status, JsonHasTheDesignedKeys) {
             R"({"bridge":"b","running":false,"groups":[{"name":"all","phase":"reverse",)"
             R"("primary":"postgres","epoch":2,"lag":{"changes":0,"bytes":0,"seconds":0}}],)"
             R"("quarantined":0,"tables":[{"name":"public.t","rows":5}],"last_verify":null,)"
+            R"("trailing":{"owed":0,"seconds":0,"compared":0,"differing":0,"found":0,"dropped":0,)"
+            R"("why_dropped":"","examples":[]},)"
             R"("rates":{"changes_per_second":0,"changes":0,"batches":0},)"
             R"("capture":{"prunes":0,"unexplained":0},"sides":[],"load":[],"unread":[],)"
             R"("needs_you":[]})");

@@ -113,6 +113,7 @@ Chunk BatchBuilder::owed(const Position& compared) {
   LogMark at = to_mark(compared);
   if (const auto first = log_.first(); first && at.seq < first->seq) at = *first;
   const auto visit = [&](TableId table, std::span<const StoredValue> key) {
+    if (at.seq >= mark_.seq) return;  // `at` is the entry before
     tables.insert(table);
     encode_key(key, encoded_);
     encoded_ += fmt::format("/{}", index(table));
