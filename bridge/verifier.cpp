@@ -163,7 +163,10 @@ void Verifier::sweep(const VerifyOrder& order, bool asked, std::stop_token stop)
   }
   if (failed && !either.stop_requested()) log_warning(fmt::format("verify: {}", failed->what()));
   if (order.table.empty() && plan_.every.count() != 0) {
-    due_ = Clock::now() + (failed ? std::min(kAfterFailure, plan_.every) : plan_.every);
+    // Something happened while it ran: only another one can say that all is well.
+    const std::optional<VerifyStatus> last = this->last();
+    const bool again = failed || (last && last->identical && !last->clean);
+    due_ = Clock::now() + (again ? std::min(kAfterFailure, plan_.every) : plan_.every);
   }
   const std::lock_guard lock(mutex_);
   if (asked) error_ = failed;
