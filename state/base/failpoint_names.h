@@ -41,6 +41,8 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "files.gate.close.commit.after",
     "files.gate.open.commit.before",
     "files.gate.open.commit.after",
+    "files.fence.sync.before",
+    "files.fence.sync.after",
     "files.stage.sync.before",
     "files.stage.sync.after",
     "files.replace.before",

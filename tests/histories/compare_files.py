@@ -5,6 +5,7 @@ collections says how its records were made.
 A record is a tree: its row, and the rows of its inner elements below it. Identities that documents have no room for are
 not compared but join the rows of a tree; of places only the order counts.
 """
+import json
 from decimal import Decimal, InvalidOperation
 
 import compare
@@ -234,14 +235,23 @@ def _arrange(collection, table, tree, like):
         tree.inner[inner["name"]] = _in_order(inner, trees, wanted)
 
 
+def in_the_way(table, quarantined):
+    """Keys of records whose unique value, a place, PostgreSQL still has in another row."""
+    return {str(json.loads(key)[0]) for name, key, reason in quarantined
+            if name == f"public.{table['name']}" and "violates unique constraint" in reason}
+
+
 def differences(collections, records_of, cursor, quarantined):
     """Lines of what differs; [] if all is equal, records that do not fit left aside. `records_of(collection)` gives the
-    (key, record) pairs of its files."""
+    (key, record) pairs of its files, `quarantined` is (table, key, reason) of each row that is held back."""
     lines, misfits = [], []
     for collection in collections:
         old, unfit, reasons = of_records(collection, records_of(collection))
         misfits += reasons
         top = collection["tables"][0]
+        if unfit:  # such a record's row stays what and where it was, and may be in the way of others
+            unfit |= in_the_way(top, quarantined)
+            old = [tree for tree in old if tree.key not in unfit]
         rows, orphans = of_tables(cursor, collection)
         lines += orphans
         new = [tree for tree in rows if tree.key not in unfit]
@@ -259,7 +269,7 @@ def differences(collections, records_of, cursor, quarantined):
             if None not in places and places != sorted(places):
                 lines.append(f"{collection['name']}: the places of {[t.key for t in old]} are {places}")
     if quarantined and not misfits:
-        lines.append(f"{quarantined} rows are in quarantine, and every record fits")
+        lines.append(f"{len(quarantined)} rows are in quarantine, and every record fits")
     if misfits and not quarantined:
         lines.append(f"nothing is in quarantine, and these do not fit: {misfits}")
     return lines

@@ -44,6 +44,7 @@ class FilesPlayer(Player):
         self.application = Application(self.path("data"), self.script["collections"])
         self.canary, self.rounds = 0, 0     # its number, and how many have arrived since the last write
         self.quiet = None                   # both sides as they were compared, if nobody has written since
+        self.loaded = False                 # both sides have been equal once
         self.application.write_canary(0)
         return ""
 
@@ -58,7 +59,6 @@ class FilesPlayer(Player):
     def stirred(self):
         """Something happens that the canary must be behind."""
         self.rounds = 0
-        self.loaded = False
 
     def start(self, environment=None):
         if self.sidecar is None or self.sidecar.poll() is not None:
@@ -87,6 +87,15 @@ class FilesPlayer(Player):
             self.application.mend(path)
             self.shadow.note()
             self.stirred()
+
+    def mend_for_load(self):
+        """A load waits for what the bridge knows of and cannot read any more."""
+        if not self.loaded:
+            self.mend(list(self.application.torn))
+
+    def die(self, environment):
+        self.mend_for_load()
+        super().die(environment)
 
     def flip(self, to):
         if self.primary == "old" and to == "postgres":
@@ -143,7 +152,7 @@ class FilesPlayer(Player):
             look.close()
 
     def differences(self):
-        held = len(self.quarantine())
+        held = self.quarantine()
         with self.pg.cursor() as cursor:
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
             try:

@@ -44,6 +44,8 @@ class Life:
     system's own. `user`: who the application is and the old store belongs to, if root runs the tests: mode bits refuse
     nothing to root."""
 
+    flip_options = []   # of every flip of a crash life
+
     def __init__(self, rows=300, journal_mode=None, rate=150, synchronous=None, pg_extra="", seed=7, system="twitter",
                  user=None):
         self.rows, self.journal_mode, self.rate = rows, journal_mode, rate
@@ -210,11 +212,16 @@ class Life:
         database.close()
         return "cutover" if door == "open" else "rollback"
 
-    def traces(self):
-        """What the bridge left behind in the two stores."""
+    def traces_in_store(self):
+        """What the bridge left behind in the old store."""
         database = self.sqlite()
         found = database.execute("SELECT name FROM sqlite_schema WHERE name GLOB '_switchback*'").fetchall()
         database.close()
+        return found
+
+    def traces(self):
+        """The same of both stores."""
+        found = self.traces_in_store()
         with self.postgres() as postgres, postgres.cursor() as cursor:
             cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname = 'switchback' UNION ALL "
                            "SELECT slot_name FROM pg_replication_slots UNION ALL SELECT pubname FROM pg_publication "

@@ -2,8 +2,7 @@
 the first one that is reached kills; the next sidecar has the others armed and so dies while it recovers, too. What
 comes first: the load, a log that is worth pruning, cutovers and what flows back, rollbacks and what flows forward, and
 the removal. Between them the independent checker compares. At the end every name of the registry has killed, or the
-test names the ones that did not: they guard nothing. The few that no such life reaches are shown to be hit by the
-tests of their folder.
+test names the ones that did not: they guard nothing. There is such a life for each kind of old store.
 
 A simulated power loss ends the application too, as a real one would: before anything is forgotten, so that no write
 of it was acknowledged by a machine that had lost it.
@@ -13,16 +12,16 @@ import random
 import signal
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from files_life import FilesLife  # noqa: E402
 from life import PROGRAM, Life, wait_until  # noqa: E402
 
 # In rollback-journal mode a COMMIT is durable by itself.
 WAL_ONLY = ("sqlite.sink.sync.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_sync.")
-# What a life with a SQLite store does not reach, by the beginning of its name, and the test program that does.
-ELSEWHERE = {"files.": "watchers/files/watchers_files_tests"}
+# What only a life with the other kind of store reaches, by the beginnings of the names.
+OTHER_STORE = {Life: ("files.",), FilesLife: ("sqlite.",)}
 PRUNED_FROM = 20_000  # entries of the log; PruneLimits in watchers/sqlite/log.h
 
 
@@ -40,6 +39,7 @@ class MortalLife:
 
     def __init__(self, life, action, every_stage_anew):
         self.life, self.action, self.every_stage_anew = life, action, every_stage_anew
+        self.points = [point for point in POINTS if not point.startswith(OTHER_STORE[type(life)])]
         self.killed = {}  # stage: points
         self.stage = None
         self.armed = []
@@ -58,7 +58,7 @@ class MortalLife:
         spared = set(self.killed[self.stage])
         if not self.every_stage_anew:
             spared |= self.killed["start"]
-        return [point for point in POINTS if point not in spared]
+        return [point for point in self.points if point not in spared]
 
     def environment(self, armed):
         self.armed = armed
@@ -127,7 +127,8 @@ class MortalLife:
         self.enter("start")
         self.stand()
         self.quiet()
-        self.prune()
+        if any(point.startswith("sqlite.prune.") for point in self.points):
+            self.prune()
 
     def prune(self):
         """Only a quiet database with much to prune is pruned. Nobody reads it while the power can fail."""
@@ -163,7 +164,7 @@ class MortalLife:
             if direction != self.stage:  # at first, after a flip, or after a death that came too late to undo one
                 self.enter(direction)
                 continue
-            code, out, err = self.life.run(direction, "--yes", "--json")
+            code, out, err = self.life.run(direction, "--yes", "--json", *self.life.flip_options)
             refused += code != 0 and not self.dead()
             assert refused < 20, out + err
             target = self.life.acknowledged() + 10
@@ -172,7 +173,7 @@ class MortalLife:
                 clean.add(direction)
         if self.life.direction() == "rollback":
             self.stand([])
-            self.life.flip("rollback")
+            self.life.flip("rollback", *self.life.flip_options)
         self.quiet()
 
     def end(self):
@@ -191,8 +192,8 @@ class MortalLife:
 class Crash(unittest.TestCase):
     """One whole life each."""
 
-    def play(self, action, journal_mode, every_stage_anew=False):
-        with Life(rows=300, rate=50, journal_mode=journal_mode) as life:
+    def play(self, action, life, every_stage_anew=False):
+        with life:
             mortal = MortalLife(life, action, every_stage_anew)
             life.start_application()
             mortal.start()
@@ -200,34 +201,32 @@ class Crash(unittest.TestCase):
             mortal.end()
             self.assertEqual(life.traces(), [])
             deaths = {stage: len(points) for stage, points in mortal.killed.items()}
-            print(f"{action}, {journal_mode}: {mortal.starts} starts, deaths {deaths}", flush=True)
-            beyond = (*ELSEWHERE, *(WAL_ONLY if journal_mode == "delete" else ()))
-            missed = [point for point in POINTS if point not in mortal.killers() and not point.startswith(beyond)]
+            print(f"{self.id()}: {mortal.starts} starts, deaths {deaths}", flush=True)
+            beyond = WAL_ONLY if life.journal_mode == "delete" else ()
+            missed = [point for point in mortal.points
+                      if point not in mortal.killers() and not point.startswith(beyond)]
             self.assertEqual(missed, [], "points that no sidecar died of")
 
+    def sqlite(self, journal_mode):
+        return Life(rows=300, rate=50, journal_mode=journal_mode)
+
     def test_sigkill_in_rollback_journal_mode(self):
-        self.play("crash", "delete")
+        self.play("crash", self.sqlite("delete"))
 
     def test_power_loss_in_wal_mode(self):
-        self.play("power", "wal")
+        self.play("power", self.sqlite("wal"))
 
     def test_sigkill_in_wal_mode_every_stage_anew(self):
-        self.play("crash", "wal", every_stage_anew=True)
+        self.play("crash", self.sqlite("wal"), every_stage_anew=True)
 
     def test_power_loss_in_rollback_journal_mode_every_stage_anew(self):
-        self.play("power", "delete", every_stage_anew=True)
+        self.play("power", self.sqlite("delete"), every_stage_anew=True)
 
-    def test_what_no_life_reaches_is_reached_by_other_tests(self):
-        for beginning, program in ELSEWHERE.items():
-            with tempfile.TemporaryDirectory(prefix="switchback-failpoints-") as folder:
-                path = os.path.join(folder, "hit")
-                # Whether they pass is theirs to say.
-                subprocess.run([os.path.join(os.environ["SWITCHBACK_TESTS"], program)], check=False,
-                               stdout=subprocess.DEVNULL, env={**os.environ, "SWITCHBACK_FAILPOINT_LOG": path})
-                with open(path, encoding="utf-8") as log:
-                    hit = log.read().split()
-            missed = [point for point in POINTS if point.startswith(beginning) and point not in hit]
-            self.assertEqual(missed, [], f"points that {program} did not reach")
+    def test_sigkill_with_files(self):
+        self.play("crash", FilesLife(rows=60, rate=50))
+
+    def test_power_loss_with_files(self):
+        self.play("power", FilesLife(rows=60, rate=50))
 
 
 if __name__ == "__main__":

@@ -91,24 +91,32 @@ bool FileDiff::moved_elsewhere(std::uint64_t record) const {
   });
 }
 
-// The record's rows are anybody's until they are taken again.
+// The record's rows are anybody's until they are taken again. A claim that ends with this leaves
+// the key to whoever had it all the while, and whose row may have changed meanwhile without a word:
+// it is told again, as are rows without a key.
 void FileDiff::let_go(std::uint64_t record, Gone& gone) {
   for (const RowMark& row : ledger_.rows(record)) {
     gone.emplace(std::pair(row.table, row.key), row.row);
     ledger_.remove_row(row.table, row.key);
   }
-  ledger_.remove_rivals(record);
-  ledger_.remove_keyless(record);
+  for (const DirtyKey& claim : ledger_.remove_rivals(record)) tell(claim.table, claim.key);
+  for (const TableId table : ledger_.remove_keyless(record)) {
+    tell(table, no_key(mapping_.table(table).key_width));
+  }
+}
+
+// From the log, since the key may be another's as well.
+void FileDiff::tell(TableId table, std::string_view key) {
+  ledger_.log(table, key);
+  outcome_.contested = true;
 }
 
 void FileDiff::take_row(std::uint64_t record, const Chunk& rows, const Change& change, Gone& gone) {
   const std::string key = key_bytes(rows, change, mapping_.table(change.table).key_width);
   const Hash128 hash = row_hash(rows, change);
-  if (const auto owner = ledger_.owner(change.table, key)) {
+  if (ledger_.owner(change.table, key)) {
     ledger_.add_rival(record, change.table, key);
-    outcome_.contested = true;
-    ledger_.log(change.table, key);
-    return;
+    return tell(change.table, key);
   }
   ledger_.put_row(record, {change.table, key, hash});
   const auto was = gone.find({change.table, key});
@@ -134,8 +142,7 @@ std::uint64_t FileDiff::take_record(std::int64_t file, const RecordInput& input,
   for (const Change& change : rows.changes()) take_row(id, rows, change, gone);
   for (const KeylessRow& row : made.keyless) {
     ledger_.put_keyless(id, row.table, row.reason);
-    outcome_.contested = true;
-    ledger_.log(row.table, no_key(mapping_.table(row.table).key_width));
+    tell(row.table, no_key(mapping_.table(row.table).key_width));
   }
   return id;
 }
@@ -166,15 +173,10 @@ DiffOutcome FileDiff::take(KnownFile known, const FileBytes& file) {
                      known.path);
   const auto places = places_of(before, now, found);
 
-  // Keyless rows and claims may end with this: their keys are told again.
-  if (ledger_.contested()) outcome_.contested = true;
+  // A row that is given here may be claimed by another file's record.
+  outcome_.contested = ledger_.contested();
   Gone gone;
   for (std::size_t i = found.front; i < found.end(before.size()); ++i) let_go(before[i].id, gone);
-  if (outcome_.contested) {
-    for (const TableSource& table : lens_.collection().tables) {
-      ledger_.log(table.table, no_key(mapping_.table(table.table).key_width));
-    }
-  }
   known.stamp = file.stamp;
   known.bytes = hash_of(file.bytes);
   known.id = ledger_.put_file(known);

@@ -47,6 +47,7 @@ class FileDiff {
   static void refuse_mass_delete(std::size_t before, std::size_t gone, std::string_view path);
   bool moved_elsewhere(std::uint64_t record) const;
   void let_go(std::uint64_t record, Gone& gone);
+  void tell(TableId table, std::string_view key);
   std::vector<std::optional<std::int64_t>> places_of(const std::vector<RecordEntry>& before,
                                                      const RecordInputs& now,
                                                      const Match& match) const;

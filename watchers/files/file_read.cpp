@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
 
 namespace switchback {
@@ -32,7 +33,12 @@ bool make_folder(int around, const char* name) {
       errno != EPERM) {
     return false;
   }
-  return ::fchmodat(around, name, like.st_mode & 07777, 0) == 0;
+  if (::fchmodat(around, name, like.st_mode & 07777, 0) != 0) return false;
+  // A file in it is no more durable than its name.
+  failpoint("files.folder_sync.before");
+  if (::fsync(around) != 0) return false;
+  failpoint("files.folder_sync.after");
+  return true;
 }
 
 // Reads to the end, whatever size the file claims to have. False: errno says why.

@@ -8,6 +8,7 @@
 #include "state/base/error.h"
 #include "watchers/files/app_locks.h"
 #include "watchers/files/backup.h"
+#include "watchers/files/file_losses.h"
 #include "watchers/files/gate.h"
 #include "watchers/files/journal.h"
 #include "watchers/files/layout.h"
@@ -16,6 +17,7 @@
 #include "watchers/files/sink.h"
 #include "watchers/files/source.h"
 #include "watchers/files/write_fence.h"
+#include "watchers/sqlite/power_loss.h"
 
 namespace switchback {
 namespace {
@@ -202,6 +204,8 @@ std::vector<Finding> FilesEndpoint::check() {
 
 std::unique_ptr<Endpoint> open_files(FilesOptions options, std::shared_ptr<const Mapping> mapping,
                                      std::shared_ptr<const DocumentMap> documents) {
+  arm_power_loss();
+  file_losses::arm();
   return std::make_unique<FilesEndpoint>(std::move(options), std::move(mapping),
                                          std::move(documents));
 }

@@ -142,8 +142,10 @@ bool FilesGate::come_to_rest(Deadline deadline) {
 bool FilesGate::lock(Deadline deadline) {
   if (locked_) return true;
   if (!take_own(deadline)) return false;
-  lower();                            // what a crash left behind
-  scan_.run(Look::kStamps, nullptr);  // what came lately, while nobody waits
+  lower();  // what a crash left behind
+  // What came lately, and what the fence's sync would have to carry to disk, while nobody waits.
+  scan_.run(Look::kStamps, nullptr);
+  sync_modes(paths_.to_fence());
   locked_ = !deadline.passed() && locks_.take(paths_.locks(), deadline) && come_to_rest(deadline);
   if (!locked_) unlock();
   return locked_;

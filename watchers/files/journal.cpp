@@ -14,6 +14,7 @@
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
+#include "watchers/files/file_losses.h"
 #include "watchers/files/file_read.h"
 
 namespace switchback {
@@ -68,6 +69,7 @@ class Folder {
 void sync_folder(int folder, const fs::path& path) {
   failpoint("files.folder_sync.before");
   if (::fsync(folder) != 0) fail_with_errno(path, "cannot be synced");
+  file_losses::folder_synced(path);
   failpoint("files.folder_sync.after");
 }
 
@@ -145,6 +147,7 @@ bool carry_out(const FileWrite& write) {
     return readable && now == write.after;
   }
   failpoint("files.replace.before");
+  file_losses::replacing(write.after ? path.parent_path() / temporary : fs::path(), path);
   if (write.after) {
     if (::renameat(folder.fd(), temporary.c_str(), folder.fd(), folder.name()) != 0) {
       fail_with_errno(path, "cannot be replaced");
@@ -175,6 +178,7 @@ void FileJournal::stage(const FileWrite& write, std::string_view bytes, const Ne
   staged_.push_back({write, std::move(fd)});
   write_all(file, bytes, path);
   dress(folder, file, born, path);
+  file_losses::written(path.parent_path() / temporary);
   // A hint: the disk may begin. Whether it did does not matter.
   (void)::sync_file_range(file, 0, 0, SYNC_FILE_RANGE_WRITE);
   if (staged_.size() % kMostOpen == 0) sync_files();
@@ -183,10 +187,12 @@ void FileJournal::stage(const FileWrite& write, std::string_view bytes, const Ne
 void FileJournal::sync_files() {
   for (Staged& staged : staged_) {
     if (!staged.file) continue;
+    const fs::path path = staged.write.root / staged.write.path;
     failpoint("files.stage.sync.before");
     if (::fsync(staged.file.get()) != 0) {
-      fail_with_errno(staged.write.root / staged.write.path, "cannot be synced");
+      fail_with_errno(path, "cannot be synced");
     }
+    file_losses::synced(path.parent_path() / temporary_name(path.filename().string()));
     failpoint("files.stage.sync.after");
     staged.file.reset();
   }

@@ -137,9 +137,11 @@ class FilesLedger final : public Identities {
   void put_row(std::uint64_t record, const RowMark& row);
   void remove_row(TableId table, std::string_view key);
   void add_rival(std::uint64_t record, TableId table, std::string_view key);
-  void remove_rivals(std::uint64_t record);
+  /// The keys that the record claimed, which the rest may now have for themselves.
+  std::vector<DirtyKey> remove_rivals(std::uint64_t record);
   void put_keyless(std::uint64_t record, TableId table, std::string_view reason);
-  void remove_keyless(std::uint64_t record);
+  /// The tables of those rows.
+  std::vector<TableId> remove_keyless(std::uint64_t record);
   /// The file is read and its records compared anew by the next scan, whatever its stamp says.
   void distrust(std::int64_t file, std::uint64_t record);
   void distrust_all(std::int64_t file);

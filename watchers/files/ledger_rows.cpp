@@ -232,8 +232,11 @@ void FilesLedger::add_rival(std::uint64_t record, TableId table, std::string_vie
                  record);
 }
 
-void FilesLedger::remove_rivals(std::uint64_t record) {
-  database_->run("DELETE FROM rival WHERE record = ?", record);
+std::vector<DirtyKey> FilesLedger::remove_rivals(std::uint64_t record) {
+  auto row = database_->query("DELETE FROM rival WHERE record = ? RETURNING tbl, key", record);
+  std::vector<DirtyKey> keys;
+  while (row.next()) keys.push_back({row.table(0), row.blob(1)});
+  return keys;
 }
 
 void FilesLedger::put_keyless(std::uint64_t record, TableId table, std::string_view reason) {
@@ -241,8 +244,11 @@ void FilesLedger::put_keyless(std::uint64_t record, TableId table, std::string_v
                  table, std::string(reason));
 }
 
-void FilesLedger::remove_keyless(std::uint64_t record) {
-  database_->run("DELETE FROM keyless WHERE record = ?", record);
+std::vector<TableId> FilesLedger::remove_keyless(std::uint64_t record) {
+  auto row = database_->query("DELETE FROM keyless WHERE record = ? RETURNING tbl", record);
+  std::vector<TableId> tables;
+  while (row.next()) tables.push_back(row.table(0));
+  return tables;
 }
 
 void FilesLedger::distrust(std::int64_t file, std::uint64_t record) {

@@ -2,12 +2,14 @@
 
 #include <charconv>
 #include <chrono>
+#include <optional>
 
 #include "state/base/deadline.h"
 #include "state/base/error.h"
 #include "state/model/copy_change.h"
 #include "watchers/files/row_key.h"
 #include "watchers/files/stored_rows.h"
+#include "watchers/files/watch.h"
 
 namespace switchback {
 namespace {
@@ -21,6 +23,7 @@ class FilesReader final : public RowReader {
   FilesReader(std::shared_ptr<const Mapping> mapping, std::shared_ptr<const DocumentMap> documents,
               const std::filesystem::path& ledger)
       : mapping_(mapping),
+        documents_(documents),
         ledger_(FilesLedger::open(ledger, false)),
         scan_(mapping, std::move(documents), *ledger_),
         rows_(mapping, scan_, *ledger_),
@@ -54,23 +57,33 @@ class FilesReader final : public RowReader {
     return gate && gate->door == GateState::Door::kClosed;
   }
   /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do.
+  /// A look that brings the ledger no nearer to the files is not worth another one before
+  /// something happens to them.
   template <class Read>
   Window at_one_state(TableId table, Read read) {
     const Deadline deadline = Deadline::in(kPatience);
+    std::optional<FilesWatch> watch;
     for (;;) {
+      if (watch) watch->drain();
+      ScanResult seen;
       if (closed(table)) {
         const LedgerWrite undone(*ledger_);
-        const ScanResult seen = scan_.run_inside(Look::kStamps);
+        seen = scan_.run_inside(Look::kStamps);
         if (read()) return window();
-        give_up_at(deadline, seen);
-        continue;
+      } else {
+        {
+          const LedgerRead snapshot(*ledger_);
+          if (read()) return window();
+        }
+        seen = scan_.run(Look::kStamps, nullptr);
       }
-      {
-        const LedgerRead snapshot(*ledger_);
-        if (read()) return window();
-      }
-      const ScanResult seen = scan_.run(Look::kStamps, nullptr);
       give_up_at(deadline, seen);
+      if (!watch) {
+        watch.emplace(documents_, WatchTimes{});
+      } else if (seen.from == seen.to) {
+        watch->looked({}, true, seen.unstable || seen.unreadable.empty());
+        watch->wait(deadline);
+      }
     }
   }
   static void give_up_at(Deadline deadline, const ScanResult& seen) {
@@ -127,6 +140,7 @@ class FilesReader final : public RowReader {
   }
 
   const std::shared_ptr<const Mapping> mapping_;
+  const std::shared_ptr<const DocumentMap> documents_;
   const std::unique_ptr<FilesLedger> ledger_;
   FileScan scan_;
   StoredRows rows_;

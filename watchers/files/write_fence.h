@@ -12,13 +12,16 @@
 
 namespace switchback {
 
-/// Takes the write bits of all paths. Idempotent. Throws Error(kDisk); then lower_fence() is due.
+/// Takes the write bits of all paths, durably. Idempotent. Throws Error(kDisk); then lower_fence()
+/// is due.
 void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& paths);
 /// Gives back the bits of all fenced paths that `ours` says yes to. Idempotent; throws as above.
 template <class Ours>
 void lower_fence(FilesLedger& ledger, Ours ours);
 /// Sets a path's mode; one that is gone is nothing. Throws Error(kDisk).
 void set_mode(const std::filesystem::path& path, mode_t mode);
+/// The modes of all these paths are on disk.
+void sync_modes(const std::vector<std::filesystem::path>& paths);
 /// Whether a regular file is there that its mode lets somebody write.
 bool is_writable(const std::filesystem::path& path);
 
@@ -29,15 +32,17 @@ OpenForWriting open_for_writing(const std::filesystem::path& path);
 
 template <class Ours>
 void lower_fence(FilesLedger& ledger, Ours ours) {
-  std::vector<std::string> lowered;
+  std::vector<std::filesystem::path> lowered;
   for (const auto& [path, mode] : ledger.fences()) {
     if (!ours(path)) continue;
     set_mode(path, mode);
-    lowered.push_back(path);
+    lowered.emplace_back(path);
   }
   if (lowered.empty()) return;
+  // Nobody waits for this: files whose bits a power loss took again would be refused for ever.
+  sync_modes(lowered);
   LedgerWrite write(ledger);
-  for (const std::string& path : lowered) ledger.remove_fence(path);
+  for (const auto& path : lowered) ledger.remove_fence(path.string());
   write.make_durable();
 }
 

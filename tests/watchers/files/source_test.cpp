@@ -239,6 +239,52 @@ TEST_F(FilesSourceTest, TwoRecordsWithOneKeyAreQuarantinedUntilOneGoes) {
   EXPECT_EQ(replica_.rows["users(2"], "users(2, other)");
 }
 
+TEST_F(FilesSourceTest, AClaimThatEndsLeavesTheKeyToItsOwnerAsHeIsNow) {
+  const auto rival = [](const std::string& name) { return "[" + user(2, name) + "]"; };
+  const auto until_calm = [&] {
+    while (!replica_.quarantine.empty()) {
+      ASSERT_TRUE(pull()) << replica_.quarantine.begin()->second;
+    }
+  };
+  store_.write("a.json", users(1, 2));
+  begin();
+  // In the same file: only the claim goes, of the owner there is nothing new.
+  store_.write("a.json", "[" + user(1, "n") + "," + user(2, "n") + "," + user(2, "rival") + "]");
+  ASSERT_TRUE(pull());
+  store_.write("a.json", "[" + user(1, "n") + "," + user(2, "new") + "," + user(2, "rival") + "]");
+  while (pull(kNothingComes)) {
+  }
+  EXPECT_EQ(replica_.rows["users(2"], "users(2, n)") << "PostgreSQL keeps its row";
+  store_.write("a.json", "[" + user(1, "n") + "," + user(2, "new") + "]");
+  until_calm();
+  EXPECT_EQ(replica_.rows["users(2"], "users(2, new)");
+  // In another file, whose record gets another key; then that file goes.
+  store_.write("b.json", rival("rival"));
+  ASSERT_TRUE(pull());
+  store_.write("a.json", "[" + user(1, "n") + "," + user(2, "newer") + "]");
+  while (pull(kNothingComes)) {
+  }
+  store_.write("b.json", "[" + user(3, "rival") + "]");
+  until_calm();
+  EXPECT_EQ(replica_.rows["users(2"], "users(2, newer)");
+  store_.write("b.json", rival("rival"));
+  ASSERT_TRUE(pull());
+  EXPECT_FALSE(replica_.quarantine.empty());
+  fs::remove(store_.root() / "b.json");
+  until_calm();
+  EXPECT_EQ(replica_.rows, store_.rows_read());
+}
+
+TEST_F(FilesSourceTest, ARecordWithoutAKeyEndsWithItsFile) {
+  store_.write("a.json", users(1, 2));
+  begin();
+  store_.write("b.json", "[{\"name\": \"nobody\"}]");
+  ASSERT_TRUE(pull());
+  EXPECT_EQ(replica_.quarantine.size(), 1u);
+  fs::remove(store_.root() / "b.json");
+  while (!replica_.quarantine.empty()) ASSERT_TRUE(pull());
+}
+
 TEST_F(FilesSourceTest, RecordsWithoutAKeyAreQuarantined) {
   store_.write("a.json", users(1, 2));
   begin();
