@@ -81,14 +81,15 @@ class Losses {
   }
 
  private:
+  off_t part_of(const struct stat& file) {
+    return static_cast<off_t>(random_() % static_cast<std::uint64_t>(file.st_size + 1));
+  }
   void undo(const Step& step) {
     struct stat now {};
     const bool there = ::lstat(step.path.c_str(), &now) == 0;
     switch (step.sort) {
       case Step::Sort::kWritten:
-        if (there && random_() % 2 == 0) {
-          (void)::truncate(step.path.c_str(), static_cast<off_t>(random_() % (now.st_size + 1)));
-        } else {
+        if (!there || random_() % 2 == 0 || ::truncate(step.path.c_str(), part_of(now)) != 0) {
           ::unlink(step.path.c_str());
         }
         return;

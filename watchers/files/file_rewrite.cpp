@@ -64,6 +64,7 @@ std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
                                                    std::vector<Reject>& rejects) {
   const std::size_t i = index_.at(changes.record);
   const KnownRecord known = ledger_.record(changes.record);
+  places_[i] = known.place;  // the ledger may forget the record, but it stands in the file yet
   const RecordInput& input = inputs_->at(i, known.place);
   RecordText text =
       lens_.put(input, known.memory, changes.changes, all_of(changes.changes), style());

@@ -190,6 +190,19 @@ TEST(FilesSinkTest, RecordsStandByTheirPlace) {
   store.expect_no_echo();
 }
 
+TEST(FilesSinkTest, ARecordFindsItsPlaceAmongThoseThatGoInTheSameBatch) {
+  SinkStore store({.files = "steps.json"},
+                  {{.name = "steps", .path = "", .columns = {"id int = /id", "at int = $key"}}});
+  store.write("steps.json", R"([{"id":1},{"id":2},{"id":3},{"id":4}])");
+  store.begin();
+  store.text().remove("steps", {"2"});
+  store.text().remove("steps", {"3"});
+  store.text().upsert("steps", {"9", "2"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(store.read("steps.json"), R"([{"id":1},{"id":9},{"id":4}])");
+  store.expect_no_echo();
+}
+
 TEST(FilesSinkTest, CollectionsOfOneFileEditItTogether) {
   SinkStore store(
       {.files = "db.json", .records = "/users/*"},
