@@ -80,7 +80,7 @@ class FilesReader final : public RowReader {
       give_up_at(deadline, seen);
       if (!watch) {
         watch.emplace(documents_, WatchTimes{});
-      } else if (seen.from == seen.to) {
+      } else if (seen.from == seen.to || closed(table)) {  // what was undone brings nothing nearer
         watch->looked({}, true, seen.unstable || seen.unreadable.empty());
         watch->wait(deadline);
       }
