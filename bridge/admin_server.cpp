@@ -263,7 +263,10 @@ std::string to_json(const FlipOrder& order) {
   JsonWriter json;
   json.begin_object().member("to", to_string(order.to)).member("group", order.group);
   if (order.max_pause) json.member("max_pause_ms", order.max_pause->count());
-  json.member("dry_run", order.dry_run).member("by", order.by).end_object();
+  json.member("dry_run", order.dry_run)
+      .member("drill", order.drill)
+      .member("by", order.by)
+      .end_object();
   return json.take();
 }
 
@@ -292,6 +295,8 @@ FlipOrder parse_flip_order(std::string_view text) {
       order.by = word;
     } else if (key == "dry_run") {
       if (value.get(order.dry_run)) throw fail("\"dry_run\" is true or false");
+    } else if (key == "drill") {
+      if (value.get(order.drill)) throw fail("\"drill\" is true or false");
     } else if (key == "max_pause_ms") {
       if (value.get(number) || number <= 0 || number > 60'000) {
         throw fail("\"max_pause_ms\" is a number from 1 to 60000");

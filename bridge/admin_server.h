@@ -25,6 +25,7 @@ struct FlipOrder {
   std::string group = "all";
   std::optional<std::chrono::milliseconds> max_pause;  // empty: as configured
   bool dry_run = false;
+  bool drill = false;
   std::string by;  // who asked, for the audit log
 };
 

@@ -60,7 +60,12 @@ void add_flip(CLI::App& app, Parsed& parsed, const Commands& commands, Side to) 
       ->add_option("--max-pause", parsed.max_pause,
                    "how long writers may wait; past it all is undone (default: as configured)")
       ->check(CLI::Validator(check_duration, "DURATION"));
-  command->add_flag("--dry-run", parsed.flip.dry_run, "only look at what stands in the way");
+  auto* dry_run = command->add_flag("--dry-run", parsed.flip.dry_run,
+                                    "only look: every gate, and the predicted pause");
+  command
+      ->add_flag("--drill", parsed.flip.drill,
+                 "lock, drain and compare for real, measure the pause, then undo it all")
+      ->excludes(dry_run);
   command->add_flag("--yes", parsed.flip.yes, "do not ask");
   command->add_flag("--json", parsed.flip.json, "print the outcome as JSON");
   command->callback([&parsed, &commands, to] {

@@ -13,63 +13,52 @@ namespace {
 using std::chrono::microseconds;
 using std::chrono::milliseconds;
 
-// A pump this far behind would need longer to drain than any sensible pause.
-constexpr std::uint64_t kMostBacklog = 10'000;
 constexpr std::chrono::seconds kConnectWithin{5};
+// A burst of writes is over, or applied, in less than this.
+constexpr std::chrono::seconds kLagPassesWithin{5};
+constexpr milliseconds kBetweenLooks{50};
 
 microseconds since(Deadline::Clock::time_point start) {
   return std::chrono::duration_cast<microseconds>(Deadline::Clock::now() - start);
 }
 
-std::string_view command_for(Side to) {
-  return to == Side::kPostgres ? "cutover" : "rollback";
-}
-
-void add_quarantine_obstacle(const PumpProgress& pump, const FlipRequest& request,
-                             std::vector<Obstacle>& out) {
-  out.push_back(
-      {fmt::format("{} rows are in quarantine: the other side could not take them",
-                   pump.quarantined),
-       fmt::format("`switchback quarantine list` names them and says what can be done; then "
-                   "`switchback {}` again",
-                   command_for(request.to))});
-}
-
-void add_pump_obstacles(const PumpProgress& pump, const FlipRequest& request,
-                        std::vector<Obstacle>& out) {
-  if (pump.state != PumpState::kFlowing) {
-    out.push_back({fmt::format("the pump is {}{}", to_string(pump.state),
-                               pump.error ? fmt::format(": {}", pump.error->what()) : ""),
-                   "see `switchback status`; flip when it is flowing"});
-  }
-  if (pump.lag.changes > kMostBacklog) {
-    out.push_back({fmt::format("{} changes are not yet applied on the other side, more than {}",
-                               pump.lag.changes, kMostBacklog),
-                   "wait until `switchback status` shows a smaller lag"});
-  }
-  if (pump.quarantined != 0) add_quarantine_obstacle(pump, request, out);
-  for (const SourceTrouble& trouble : pump.troubles) {
-    out.push_back(
-        {fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
-         fmt::format("{}, then `switchback {}` again",
-                     trouble.held ? "put the records back, or delete them in smaller steps"
-                                  : "mend it on the primary",
-                     command_for(request.to))});
-  }
-}
-
 }  // namespace
 
-std::vector<Obstacle> Flip::look(const FlipRequest& request) {
-  std::vector<Obstacle> found;
-  add_pump_obstacles(pump_.progress(), request, found);
-  look_at_gates(request, found);
-  return found;
+void Flip::look_at_sides(const FlipRequest& request) {
+  for (const Side side : {other(request.to), request.to}) {
+    const auto start = Deadline::Clock::now();
+    add_checks(to_string(side), gates_.of(side).look(), of_sides_);
+    (side == request.to ? grounds_.look_to : grounds_.look_from) = since(start);
+  }
 }
 
-void Flip::look_at_gates(const FlipRequest& request, std::vector<Obstacle>& found) {
-  for (WriteGate* gate : {&gates_.of(other(request.to)), &gates_.of(request.to)}) {
-    for (auto& obstacle : gate->obstacles()) found.push_back(std::move(obstacle));
+void Flip::look_at_pump(const FlipRequest& request, FlipOutcome& outcome) {
+  const PumpProgress pump = pump_.progress();
+  grounds_.speed = pump.speed;
+  grounds_.backlog = pump.lag.changes;
+  outcome.predicted = predict_pause(grounds_);
+  outcome.checks = pump_checks(pump, request.to);
+  FlipCheck pause = pause_check(outcome.predicted, request.max_pause, request.to);
+  // A drill is how a prediction that is too long is made anew.
+  if (request.drill) pause.check.ok = true;
+  outcome.checks.push_back(std::move(pause));
+  outcome.checks.insert(outcome.checks.end(), of_sides_.begin(), of_sides_.end());
+  outcome.obstacles = obstacles_of(outcome.checks);
+}
+
+void Flip::look(const FlipRequest& request, FlipOutcome& outcome) {
+  grounds_.earlier = hooks_.measured;
+  look_at_pump(request, outcome);
+  // They may take seconds, and wait for the pump; what the sides say must be fresh.
+  if (hooks_.gates && (request.dry_run || may_pass(outcome.checks))) {
+    add_checks("bridge", hooks_.gates(), of_sides_);
+  }
+  look_at_sides(request);
+  const Deadline patience = Deadline::in(kLagPassesWithin);
+  for (;;) {
+    look_at_pump(request, outcome);
+    if (outcome.obstacles.empty() || !may_pass(outcome.checks) || patience.passed()) return;
+    std::this_thread::sleep_for(kBetweenLooks);
   }
 }
 
@@ -85,66 +74,73 @@ bool Flip::make_ready_to_open(const FlipRequest& request, FlipOutcome& outcome) 
   }
 }
 
-FlipOutcome Flip::run(const FlipRequest& request) {
-  WriteGate& from = gates_.of(other(request.to));
-  WriteGate& to = gates_.of(request.to);
+bool Flip::stands_the_right_way(const FlipRequest& request, FlipOutcome& outcome) {
   const Deadline soon = Deadline::in(std::chrono::seconds(10));
-  const GateState here = from.inspect(soon);
-  const GateState there = to.inspect(soon);
-  FlipOutcome outcome;
+  const GateState here = gates_.of(other(request.to)).inspect(soon);
+  const GateState there = gates_.of(request.to).inspect(soon);
   outcome.primary = other(request.to);
   outcome.epoch = std::max(here.epoch, there.epoch);
   using Door = GateState::Door;
+  if (here.door == Door::kOpen && there.door == Door::kClosed) return true;
   if (here.door == Door::kClosed && there.door == Door::kOpen) {
     outcome.primary = request.to;
     outcome.obstacles.push_back({fmt::format("writes go to {} already", to_string(request.to)),
                                  fmt::format("nothing to do; the way back is `switchback {}`",
                                              command_for(other(request.to)))});
-    return outcome;
+    return false;
   }
-  if (here.door != Door::kOpen || there.door != Door::kClosed) {
-    outcome.obstacles.push_back(
-        {fmt::format("{} is {} and {} is {}", to_string(other(request.to)), to_string(here.door),
-                     to_string(request.to), to_string(there.door)),
-         fmt::format("a {} starts with the first open and the second closed; see "
-                     "`switchback status`",
-                     command_for(request.to))});
-    return outcome;
-  }
+  outcome.obstacles.push_back(
+      {fmt::format("{} is {} and {} is {}", to_string(other(request.to)), to_string(here.door),
+                   to_string(request.to), to_string(there.door)),
+       fmt::format("a {} starts with the first open and the second closed; see "
+                   "`switchback status`",
+                   command_for(request.to))});
+  return false;
+}
+
+FlipOutcome Flip::run(const FlipRequest& request) {
+  FlipOutcome outcome;
+  if (!stands_the_right_way(request, outcome)) return outcome;
   // Right after a start or another flip the pump is only just connecting.
   pump_.wait_flowing(Deadline::in(kConnectWithin));
-  outcome.obstacles = look(request);
+  look(request, outcome);
   if (!outcome.obstacles.empty() || request.dry_run) return outcome;
 
   if (!make_ready_to_open(request, outcome)) return outcome;
-  if (hooks_.closing) hooks_.closing();
+  if (hooks_.closing && !request.drill) hooks_.closing();
   pump_.hold_housekeeping(true);
-  Try result = Try::kAgain;
   try {
-    while (result == Try::kAgain && outcome.tries < request.tries) {
-      outcome.obstacles.clear();
-      if (outcome.tries != 0) {
-        wait_before_next_try(outcome.tries);
-        // Who is in the way may have a name by now; and autovacuum, if it is back, is made to
-        // yield.
-        look_at_gates(request, outcome.obstacles);
-      }
-      ++outcome.tries;
-      result = attempt(request, outcome);
-    }
+    try_again_and_again(request, outcome);
   } catch (...) {
     pump_.hold_housekeeping(false);
     throw;
   }
   pump_.hold_housekeeping(false);
-  if (outcome.flipped) outcome.obstacles.clear();
+  if (outcome.flipped || outcome.drilled) outcome.obstacles.clear();
   return outcome;
 }
 
+void Flip::try_again_and_again(const FlipRequest& request, FlipOutcome& outcome) {
+  Try result = Try::kAgain;
+  while (result == Try::kAgain && outcome.tries < request.tries) {
+    outcome.obstacles.clear();
+    if (outcome.tries != 0) {
+      wait_before_next_try(outcome.tries);
+      // Who is in the way may have a name by now; and autovacuum, if it is back, is made to
+      // yield.
+      for (const Side side : {other(request.to), request.to}) {
+        for (auto& one : gates_.of(side).obstacles()) outcome.obstacles.push_back(std::move(one));
+      }
+    }
+    ++outcome.tries;
+    result = attempt(request, outcome);
+  }
+}
+
 Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
-  WriteGate& from = gates_.of(other(request.to));
   const auto start = Deadline::Clock::now();
   const Deadline deadline(start + request.max_pause);
+  outcome.parts = {};
   struct Guard {
     const FlipHooks& hooks;
     ~Guard() {
@@ -153,34 +149,8 @@ Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
   } const guard{hooks_};
   if (hooks_.watch) hooks_.watch(deadline);
   try {
-    if (!from.lock(deadline)) {
-      outcome.obstacles.push_back(
-          {"the lock could not be had in time: other writers or readers "
-           "hold it",
-           "try again at a quieter moment or with a larger --max-pause"});
-      return Try::kAgain;
-    }
-    if (!drain(from, deadline, outcome)) {
-      outcome.obstacles.push_back(
-          {fmt::format("draining took longer than --max-pause {} ms", request.max_pause.count()),
-           "wait for a smaller lag or allow a longer --max-pause"});
-      undo(request);
-      return Try::kAgain;
-    }
-    // The last changes of all may have been such that the other side could not take them.
-    if (const PumpProgress pump = pump_.progress(); pump.quarantined != 0) {
-      add_quarantine_obstacle(pump, request, outcome.obstacles);
-      undo(request);
-      return Try::kNo;
-    }
-    if (const Try same = compare(request, deadline, outcome); same != Try::kDone) return same;
-    const OpenPlan plan{from.counters()};
-    if (!commit(request, plan, deadline, outcome)) {
-      outcome.obstacles.push_back({"the other side could not be made ready in time",
-                                   "try again, or allow a longer --max-pause"});
-      undo(request);
-      return Try::kAgain;
-    }
+    const Try result = under_lock(request, deadline, outcome);
+    if (result != Try::kDone) return result;
   } catch (const Error& error) {
     // Once decided, only recovery may say what happened; before, everything is taken back.
     if (journal_.pending()) throw;
@@ -190,6 +160,10 @@ Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
     return Try::kAgain;
   }
   outcome.pause = since(start);
+  outcome.parts.change_over = outcome.drilled ? microseconds(0)
+                                              : outcome.pause - outcome.parts.lock -
+                                                    outcome.parts.drain - outcome.parts.compare;
+  if (outcome.drilled) return Try::kDone;
   outcome.flipped = true;
   outcome.primary = request.to;
   return Try::kDone;
@@ -223,11 +197,53 @@ Flip::Try Flip::compare(const FlipRequest& request, Deadline deadline, FlipOutco
   return Try::kNo;
 }
 
+Flip::Try Flip::under_lock(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome) {
+  WriteGate& from = gates_.of(other(request.to));
+  auto start = Deadline::Clock::now();
+  if (!from.lock(deadline)) {
+    outcome.obstacles.push_back(
+        {"the lock could not be had in time: other writers or readers "
+         "hold it",
+         "try again at a quieter moment or with a larger --max-pause"});
+    return Try::kAgain;
+  }
+  outcome.parts.lock = since(start);
+  if (!drain(from, deadline, outcome)) {
+    outcome.obstacles.push_back(
+        {fmt::format("draining took longer than --max-pause {} ms", request.max_pause.count()),
+         "wait for a smaller lag or allow a longer --max-pause"});
+    undo(request);
+    return Try::kAgain;
+  }
+  // The last changes of all may have been such that the other side could not take them.
+  if (const PumpProgress pump = pump_.progress(); pump.quarantined != 0) {
+    const GateCheck check = quarantine_check(pump, request.to);
+    outcome.obstacles.push_back({check.value, check.cure});
+    undo(request);
+    return Try::kNo;
+  }
+  start = Deadline::Clock::now();
+  if (const Try same = compare(request, deadline, outcome); same != Try::kDone) return same;
+  outcome.parts.compare = since(start);
+  if (request.drill) {
+    undo(request);
+    outcome.drilled = true;
+    return Try::kDone;
+  }
+  const OpenPlan plan{from.counters()};
+  if (commit(request, plan, deadline, outcome)) return Try::kDone;
+  outcome.obstacles.push_back({"the other side could not be made ready in time",
+                               "try again, or allow a longer --max-pause"});
+  undo(request);
+  return Try::kAgain;
+}
+
 bool Flip::drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome) {
   const auto start = Deadline::Clock::now();
   outcome.mark = from.mark();
   const bool done = pump_.wait_applied(outcome.mark, deadline) && pump_.park(deadline);
-  outcome.drain = since(start);
+  outcome.drain = outcome.parts.drain = since(start);
+  outcome.followed = pump_.progress().durable;
   return done;
 }
 

@@ -14,6 +14,8 @@
 #include <string>
 #include <vector>
 
+#include "bridge/flip_gates.h"
+#include "bridge/pause.h"
 #include "bridge/pump.h"
 #include "state/base/deadline.h"
 #include "state/ledger/flip_journal.h"
@@ -35,6 +37,7 @@ struct FlipRequest {
   std::chrono::milliseconds max_pause{500};
   int tries = 5;
   bool dry_run = false;  // gates only: nothing is locked
+  bool drill = false;    // under the real locks, up to the point of no return; then all is undone
 };
 
 /// Of what was applied and not compared before, under the lock of the last try.
@@ -48,18 +51,25 @@ struct LockCompare {
 
 struct FlipOutcome {
   bool flipped = false;
+  bool drilled = false;  // a drill came to its end; nothing has changed
   Side primary = Side::kOld;
   Epoch epoch = 0;
   std::chrono::microseconds pause{0};  // from the first lock asked for to the other side open
   std::chrono::microseconds drain{0};
-  Position mark;  // proves the drain
+  PauseParts parts;  // what the pause was made of
+  PausePredicted predicted;
+  Position mark;      // proves the drain
+  Position followed;  // what the other side held then
   LockCompare compared;
   int tries = 0;
+  std::vector<FlipCheck> checks;    // the gates, as last looked at
   std::vector<Obstacle> obstacles;  // why not; empty if flipped
 };
 
 /// What happens around the locked stretch; every member may be empty.
 struct FlipHooks {
+  std::function<std::vector<GateCheck>()> gates = {};  // more of them; asked once, nothing locked
+  std::vector<PauseMeasured> measured = {};            // earlier pauses in this direction
   std::function<void()> closing = {};  // before the lock: tell clients that a flip is near
   std::function<LockCompare(Deadline)> verify = {};  // under the lock, after the drain
   std::function<void(Deadline)> watch = {};  // a guard that ends the process if it overruns …
@@ -82,11 +92,15 @@ class Flip {
  private:
   enum class Try { kDone, kAgain, kNo };
 
-  std::vector<Obstacle> look(const FlipRequest& request);
-  void look_at_gates(const FlipRequest& request, std::vector<Obstacle>& found);
+  void look(const FlipRequest& request, FlipOutcome& outcome);
+  void look_at_sides(const FlipRequest& request);
+  void look_at_pump(const FlipRequest& request, FlipOutcome& outcome);
+  bool stands_the_right_way(const FlipRequest& request, FlipOutcome& outcome);
+  void try_again_and_again(const FlipRequest& request, FlipOutcome& outcome);
   bool make_ready_to_open(const FlipRequest& request, FlipOutcome& outcome);
   Try attempt(const FlipRequest& request, FlipOutcome& outcome);
   Try compare(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome);
+  Try under_lock(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome);
   bool drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome);
   bool commit(const FlipRequest& request, const OpenPlan& plan, Deadline deadline,
               FlipOutcome& outcome);
@@ -98,6 +112,8 @@ class Flip {
   FlipJournal& journal_;
   FlipHooks hooks_;
   std::minstd_rand random_;
+  PauseGrounds grounds_;
+  std::vector<FlipCheck> of_sides_;
 };
 
 /// What recover() found or made.

@@ -219,6 +219,8 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
   } const awake(*this, parts.source.get());
 
   mid_batch_ = false;
+  batch_changes_ = 0;
+  batch_took_ = {};
   const Position applied = parts.sink->applied();
   told_compared_.reset();
   if (options_.trail != nullptr) parts.source->compared(options_.trail->begin(applied));
@@ -256,6 +258,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
 }
 
 void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) {
+  const auto began = Deadline::Clock::now();
   mid_batch_ = true;
   if (options_.trail != nullptr) options_.trail->note(chunk);
   parts.sink->apply(chunk, rejects);
@@ -269,9 +272,11 @@ void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) 
     if (options_.trail != nullptr) options_.trail->committed(*chunk.boundary);
     if (second_tries_) second_tries_->note_rejected(rejects);
   }
+  note_speed(chunk.boundary.has_value(), count, began);
   const std::lock_guard lock(mutex_);
   progress_.changes += count;
   if (!chunk.boundary) return;
+  progress_.speed = speedometer_.speed();
   mid_batch_ = false;
   failures_ = 0;
   progress_.applied = *chunk.boundary;
@@ -280,6 +285,15 @@ void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) 
   ++progress_.batches;
   progress_.error.reset();
   rejects.clear();
+}
+
+void Pump::note_speed(bool whole, std::uint64_t changes, Deadline::Clock::time_point began) {
+  batch_took_ +=
+      std::chrono::duration_cast<std::chrono::microseconds>(Deadline::Clock::now() - began);
+  batch_changes_ += changes;
+  if (!whole) return;
+  speedometer_.learn(std::exchange(batch_changes_, 0),
+                     std::exchange(batch_took_, std::chrono::microseconds(0)));
 }
 
 void Pump::supply_wanted(const Position& boundary, Parts& parts, std::vector<Reject>& rejects) {

@@ -20,6 +20,7 @@
 #include <thread>
 #include <vector>
 
+#include "bridge/apply_speed.h"
 #include "bridge/second_tries.h"
 #include "state/base/deadline.h"
 #include "state/base/error.h"
@@ -54,6 +55,7 @@ struct PumpProgress {
   std::uint64_t rejected = 0;
   std::uint64_t quarantined = 0;  // open entries at the target
   double changes_per_second = 0;  // over the last seconds
+  ApplySpeed speed;               // while it has something to do
   std::optional<Error> error;     // the last one, until something was applied after it
   std::chrono::milliseconds retry_in{0};
 };
@@ -117,6 +119,7 @@ class Pump {
   void run(std::stop_token stop);
   void flow(Parts& parts, std::stop_token stop);
   void take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects);
+  void note_speed(bool whole, std::uint64_t changes, Deadline::Clock::time_point began);
   void supply_wanted(const Position& boundary, Parts& parts, std::vector<Reject>& rejects);
   void publish_durable(Parts& parts);
   void publish_lag(Parts& parts);
@@ -151,6 +154,9 @@ class Pump {
 
   // The pump's thread only.
   bool mid_batch_ = false;
+  ApplySpeedometer speedometer_;
+  std::chrono::microseconds batch_took_{0};  // of the batch under way
+  std::uint64_t batch_changes_ = 0;          // likewise
   std::unique_ptr<SecondTries> second_tries_;
   SourceCounts counts_before_;  // of the sources before this one
   int failures_ = 0;

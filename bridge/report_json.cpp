@@ -11,10 +11,6 @@ namespace {
 
 using Element = simdjson::dom::element;
 
-double in_ms(std::chrono::microseconds span) {
-  return static_cast<double>(span.count()) / 1000.0;
-}
-
 [[noreturn]] void fail(std::string_view key) {
   throw Error(ErrorKind::kInternal, Retry::kNever,
               "the sidecar's answer cannot be read at \"" + std::string(key) + "\"",
@@ -32,6 +28,11 @@ std::string text(const Element& object, std::string_view key) {
   return std::string(get<std::string_view>(object, key));
 }
 
+bool has(const Element& object, std::string_view key) {
+  Element found;
+  return object[key].get(found) == simdjson::SUCCESS;
+}
+
 }  // namespace
 
 void write_outcome(JsonWriter& json, const FlipOutcome& outcome) {
@@ -47,6 +48,20 @@ void write_outcome(JsonWriter& json, const FlipOutcome& outcome) {
     json.begin_object().member("what", obstacle.what).member("cure", obstacle.cure).end_object();
   }
   json.end_array();
+  if (outcome.drilled) json.member("drill", true);
+  json.key("predicted")
+      .begin_object()
+      .member("pause_ms", in_ms(outcome.predicted.parts.total()))
+      .member("by_measured", outcome.predicted.measured);
+  write_parts(json, outcome.predicted.parts);
+  json.end_object();
+  if (outcome.flipped || outcome.drilled) {
+    json.key("measured").begin_object().member("pause_ms", in_ms(outcome.pause));
+    write_parts(json, outcome.parts);
+    json.end_object();
+  }
+  json.key("gates");
+  write_checks(json, outcome.checks);
 }
 
 std::string flip_json(const FlipOutcome& outcome) {
@@ -81,6 +96,16 @@ FlipAnswer parse_report(std::string_view json) {
   answer.epoch = get<std::uint64_t>(root, "epoch");
   answer.pause_ms = get<double>(root, "pause_ms");
   if (answer.flipped) answer.certificate = text(root, "certificate");
+  answer.drilled = has(root, "drill");
+  const auto predicted = get<Element>(root, "predicted");
+  answer.predicted_ms = get<double>(predicted, "pause_ms");
+  answer.predicted_change_over_ms = get<double>(predicted, "change_over_ms");
+  for (const Element item : get<simdjson::dom::array>(root, "gates")) {
+    answer.checks.push_back(
+        {text(item, "side"),
+         {text(item, "name"), text(item, "value"), text(item, "limit"), get<bool>(item, "ok"),
+          text(item, "cure"), get<bool>(item, "best_effort")}});
+  }
   for (const Element item : get<simdjson::dom::array>(root, "obstacles")) {
     answer.obstacles.push_back({text(item, "what"), text(item, "cure")});
   }

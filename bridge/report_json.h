@@ -12,8 +12,8 @@
 
 namespace switchback {
 
-/// The members "flipped", "primary", "epoch", "pause_ms", "drain_ms", "tries" and "obstacles", into
-/// an object that has been begun.
+/// The members "flipped", "primary", "epoch", "pause_ms", "drain_ms", "tries", "obstacles",
+/// "predicted", "measured" and "gates", into an object that has been begun.
 void write_outcome(JsonWriter& json, const FlipOutcome& outcome);
 /// An object of them.
 std::string flip_json(const FlipOutcome& outcome);
@@ -28,6 +28,10 @@ struct FlipAnswer {
   double pause_ms = 0;
   std::string certificate;  // empty if not flipped
   std::vector<Obstacle> obstacles;
+  bool drilled = false;
+  double predicted_ms = 0;
+  double predicted_change_over_ms = 0;  // the part of it that a drill leaves out
+  std::vector<FlipCheck> checks;
 };
 
 /// Throws Error(kInternal) if it is not what report_json() writes.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "bridge/clean_gate.h"
 #include "bridge/old_store.h"
 #include "bridge/quarantine.h"
 #include "bridge/report_json.h"
@@ -153,13 +154,18 @@ std::string Sidecar::metrics() {
   return metrics_.text();
 }
 
+FlipRequest to_request(const FlipOrder& order, const Config& config) {
+  return {.group = order.group,
+          .to = order.to,
+          .max_pause = order.max_pause.value_or(config.max_pause),
+          .dry_run = order.dry_run,
+          .drill = order.drill};
+}
+
 std::string Sidecar::flip(const FlipOrder& order) {
+  const FlipRequest request = to_request(order, supervisor_.config());
   const FlipReport report =
-      supervisor_.flip({.group = order.group,
-                        .to = order.to,
-                        .max_pause = order.max_pause.value_or(supervisor_.config().max_pause),
-                        .dry_run = order.dry_run},
-                       order.by);
+      supervisor_.flip(request, order.by, [&] { return sweep_for_flip(verifier_, request); });
   if (report.outcome.flipped) metrics_.note_flip(order.to, report.outcome.pause);
   return report_json(report);
 }

@@ -32,6 +32,9 @@ class Sidecar {
   std::unique_ptr<AdminServer> server_;  // last: its threads call the members above
 };
 
+/// What an order means by this configuration.
+FlipRequest to_request(const FlipOrder& order, const Config& config);
+
 /// The picture as the words and numbers people and programs read.
 Status to_status(const Config& config, const Picture& picture);
 

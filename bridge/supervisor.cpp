@@ -5,12 +5,9 @@
 #include <random>
 #include <utility>
 
-#include "bridge/certificate.h"
 #include "bridge/mapping_builder.h"
-#include "bridge/report_json.h"
-#include "bridge/verify/last_look.h"
+#include "bridge/open_gates.h"
 #include "bridge/verify/trailing.h"
-#include "bridge/watchdog.h"
 #include "replication/meta.h"
 #include "state/base/durable_file.h"
 #include "state/base/json_text.h"
@@ -26,13 +23,8 @@ using std::chrono::seconds;
 constexpr seconds kDrainAfterCrash{60};
 constexpr seconds kLookWithin{10};
 constexpr seconds kJobWithin{60};
-constexpr seconds kCatchUpWithin{5};
 constexpr milliseconds kRetryFirst{200};
 constexpr milliseconds kRetryMost{10'000};
-
-Phase phase_of(Side primary) {
-  return primary == Side::kOld ? Phase::kForward : Phase::kReverse;
-}
 
 // Waits, but not longer than a stop takes to be asked for.
 void wait(milliseconds span, std::stop_token stop) {
@@ -41,15 +33,6 @@ void wait(milliseconds span, std::stop_token stop) {
   std::unique_lock lock(mutex);
   never.wait_for(lock, stop, span, [] { return false; });
 }
-
-struct OpenGates {
-  std::unique_ptr<WriteGate> old_side;
-  std::unique_ptr<WriteGate> postgres;
-  explicit OpenGates(const Site& site)
-      : old_side(site.old_side->make_gate(site.group())),
-        postgres(site.postgres->make_gate(site.group())) {}
-  Gates gates() const { return {*old_side, *postgres}; }
-};
 
 }  // namespace
 
@@ -64,6 +47,7 @@ Supervisor::Supervisor(Config config)
       run_dir_(RunDir::open(config_.run_dir)),
       journal_(state_.file("flip")),
       epochs_(state_.file("epochs")),
+      pauses_(state_.file("pauses.json")),
       trail_(state_.file("compared")),
       trailing_(std::make_unique<TrailingVerifier>(*this, trail_)) {}
 
@@ -347,125 +331,6 @@ void Supervisor::notify() {
                   {fmt::format("{{\"bridge\":\"{}\",\"group\":\"{}\",\"primary\":\"{}\","
                                "\"epoch\":{}}}",
                                config_.bridge, site_->group(), to_string(now.primary), now.epoch)});
-}
-
-std::shared_ptr<LastLook> Supervisor::prepare_last_look() {
-  trailing_->catch_up(Deadline::in(kCatchUpWithin));
-  try {
-    return std::make_shared<LastLook>(*this, trail_);
-  } catch (const Error&) {
-    return nullptr;  // the gates name who is in the way
-  }
-}
-
-LockCompare Supervisor::compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline) {
-  if (!look) look = std::make_shared<LastLook>(*this, trail_);
-  LockCompare compared = look->compare(deadline);
-  if (!compared.differing.empty()) trailing_->end_clean(compared.differing.front());
-  return compared;
-}
-
-FlipHooks Supervisor::hooks(const FlipRequest& request, std::shared_ptr<LastLook> look) {
-  const auto dog = std::make_shared<Watchdog>();
-  FlipHooks hooks;
-  hooks.closing = [this] { tell(true); };
-  hooks.verify = [this, look = std::move(look)](Deadline deadline) mutable {
-    return compare_under_lock(look, deadline);
-  };
-  hooks.watch = [this, dog, grace = request.max_pause](Deadline deadline) {
-    dog->watch(deadline, grace);
-    trailing_->hold();
-  };
-  hooks.unwatch = [this, dog] {
-    dog->stand_down();
-    trailing_->go_on();
-  };
-  return hooks;
-}
-
-FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& by) {
-  struct Hurry {
-    TrailingVerifier& verifier;
-    explicit Hurry(TrailingVerifier& of) : verifier(of) { verifier.hurry(); }
-    ~Hurry() { verifier.calm(); }
-  } const hurry(*trailing_);
-  const auto look = request.dry_run ? nullptr : prepare_last_look();
-  try {
-    const OpenGates gates(*site_);
-    const auto flowing = pump();
-    Flip flip(gates.gates(), *flowing, journal_, hooks(request, look), std::random_device{}());
-    return flip.run(request);
-  } catch (const Error& error) {
-    // A side was lost in the middle: the main loop asks the gates what came of it.
-    begin_again(request, error);
-    audit_.append({"flip interrupted", by, ""});
-    throw;
-  }
-}
-
-void Supervisor::begin_again(const FlipRequest& request, const Error& error) {
-  log_error(fmt::format("flip to {}: {}", to_string(request.to), error.what()));
-  const std::lock_guard lock(mutex_);
-  picture_.error = error;
-  picture_.phase = Phase::kFlipping;
-  bring_up_again_ = true;
-  changed_.notify_all();
-}
-
-FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by) {
-  const std::unique_lock one(flip_mutex_, std::try_to_lock);
-  const Phase phase = picture().phase;
-  if (!one || (phase != Phase::kForward && phase != Phase::kReverse)) {
-    throw Error(ErrorKind::kRefused, Retry::kLater,
-                one ? fmt::format("the bridge is in phase {}; only forward and reverse can flip",
-                                  to_string(phase))
-                    : "another flip is under way",
-                {.next = "wait until `switchback status` shows forward or reverse"});
-  }
-  state_.probe();
-  FlipReport report;
-  report.outcome = run_flip(request, by);
-  if (request.dry_run) return report;
-  if (report.outcome.flipped) {
-    const std::lock_guard lock(mutex_);
-    picture_.primary = report.outcome.primary;
-    picture_.epoch = report.outcome.epoch;
-    picture_.last_pause = report.outcome.pause;
-    ++picture_.flips;
-  }
-  try {
-    conclude(request, by, report);
-  } catch (const Error& error) {
-    // The gates have it right; the main loop makes pump, phase and records follow them.
-    begin_again(request, error);
-    if (!report.outcome.flipped) throw;
-    throw Error(error.kind(), error.retry(),
-                fmt::format("writes go to {} now (epoch {}), but what follows a flip failed: {}",
-                            to_string(request.to), report.outcome.epoch, error.message()),
-                error.detail());
-  }
-  return report;
-}
-
-void Supervisor::conclude(const FlipRequest& request, const std::string& by, FlipReport& report) {
-  // First of all the clients, who wait for this; the records of it can follow.
-  tell(false);
-  audit_.append(
-      {request.to == Side::kPostgres ? "cutover" : "rollback", by, flip_json(report.outcome)});
-  if (report.outcome.flipped) {
-    epochs_.note(report.outcome.epoch, report.outcome.epoch);
-    start_pump(other(request.to));
-    set_phase(phase_of(request.to));
-    report.certificate = write_certificate(state_, *site_, request, report.outcome, by);
-    JsonWriter json;
-    json.begin_object()
-        .member("path", report.certificate.string())
-        .member("hash", audit_hash(read_file(report.certificate)))
-        .end_object();
-    audit_.append({"certificate", by, json.take()});
-    notify();
-  }
-  settle_other_side();
 }
 
 }  // namespace switchback

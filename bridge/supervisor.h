@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -15,6 +16,8 @@
 
 #include "bridge/epoch_record.h"
 #include "bridge/flip.h"
+#include "bridge/last_verify.h"
+#include "bridge/pause.h"
 #include "bridge/pump.h"
 #include "bridge/site.h"
 #include "bridge/snapshot.h"
@@ -42,8 +45,17 @@ struct Picture {
   std::chrono::microseconds last_pause{0};
 };
 
+/// The full comparison that a flip stands on, and whether it may.
+struct SweepStands {
+  GateCheck check;
+  std::optional<VerifyStatus> sweep;  // empty: there was none
+};
+/// Asked before anything is locked; may take as long as a comparison. Empty: nobody can tell.
+using AskForSweep = std::function<SweepStands()>;
+
 struct FlipReport {
   FlipOutcome outcome;
+  std::optional<VerifyStatus> sweep;
   std::filesystem::path certificate;  // empty if not flipped
 };
 
@@ -63,7 +75,7 @@ class Supervisor {
   void start(std::stop_token stop);
 
   /// Flips, or says why not. Only one at a time: a second caller gets Error(kBusy).
-  FlipReport flip(const FlipRequest& request, const std::string& by);
+  FlipReport flip(const FlipRequest& request, const std::string& by, const AskForSweep& ask = {});
 
   /// Runs `job` with the pump's parts, between two of its batches; see Pump::submit(). Throws what
   /// the job throws; Error(kRefused) outside of the phases forward and reverse; Error(kBusy) if
@@ -92,13 +104,17 @@ class Supervisor {
   void start_pump(Side to);
   void settle_other_side();
   void count_rows();
-  FlipOutcome run_flip(const FlipRequest& request, const std::string& by);
+  std::vector<GateCheck> own_gates(const FlipRequest& request, const AskForSweep& ask,
+                                   std::optional<VerifyStatus>& sweep) const;
+  GateCheck trail_gate() const;
+  FlipOutcome run_flip(const FlipRequest& request, const std::string& by, const AskForSweep& ask,
+                       std::optional<VerifyStatus>& sweep);
   void conclude(const FlipRequest& request, const std::string& by, FlipReport& report);
   void begin_again(const FlipRequest& request, const Error& error);
   void tell(bool closing);
   void notify();
   void set_phase(Phase phase);
-  FlipHooks hooks(const FlipRequest& request, std::shared_ptr<LastLook> look);
+  FlipHooks hooks(const FlipRequest& request, std::shared_ptr<std::shared_ptr<LastLook>> look);
   LockCompare compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline);
   std::shared_ptr<LastLook> prepare_last_look();
   std::shared_ptr<Pump> pump() const;
@@ -109,6 +125,7 @@ class Supervisor {
   RunDir run_dir_;
   FlipJournal journal_;
   EpochRecord epochs_;
+  const PauseBook pauses_;
   std::mutex flip_mutex_;  // held for the whole of a flip
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

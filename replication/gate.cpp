@@ -149,9 +149,9 @@ void PostgresGate::make_autovacuum_yield() {
   });
 }
 
-std::vector<Obstacle> PostgresGate::obstacles() {
+std::vector<GateCheck> PostgresGate::look() {
   if (held_ == Held::kNothing) make_autovacuum_yield();
-  return find_obstacles(connection(), *mapping_, store_, tables_);
+  return look_at_gates(connection(), *mapping_, store_, tables_);
 }
 
 void PostgresGate::make_ready_to_open() {

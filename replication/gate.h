@@ -26,7 +26,7 @@ class PostgresGate final : public WriteGate {
 
   GateState inspect(Deadline deadline) override;
   /// Also makes a running autovacuum yield, by waiting for its lock in a mode that stops no writer.
-  std::vector<Obstacle> obstacles() override;
+  std::vector<GateCheck> look() override;
   void make_ready_to_open() override;
   bool lock(Deadline deadline) override;
   Position mark() override;
@@ -65,7 +65,7 @@ class PostgresGate final : public WriteGate {
 };
 
 /// What a flip would stumble over, as found on `connection` outside of any transaction.
-std::vector<Obstacle> find_obstacles(Connection& connection, const Mapping& mapping,
+std::vector<GateCheck> look_at_gates(Connection& connection, const Mapping& mapping,
                                      std::string_view store, const std::vector<TableId>& tables);
 
 }  // namespace switchback

@@ -36,6 +36,7 @@ struct FlipOptions {
   std::string group = "all";
   std::optional<std::chrono::milliseconds> max_pause;  // empty: as configured
   bool dry_run = false;
+  bool drill = false;
   bool yes = false;
   bool json = false;
 };

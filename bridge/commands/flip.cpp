@@ -6,11 +6,15 @@
 
 #include "bridge/admin_client.h"
 #include "bridge/admin_server.h"
+#include "bridge/certificate.h"
+#include "bridge/clean_gate.h"
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
 #include "bridge/report_json.h"
+#include "bridge/sidecar.h"
 #include "bridge/signals.h"
 #include "bridge/supervisor.h"
+#include "bridge/verifier.h"
 
 namespace switchback {
 namespace {
@@ -26,24 +30,13 @@ std::string flip_alone(const Config& config, const FlipOrder& order) {
   if (stop.token().stop_requested()) {
     throw Error(ErrorKind::kRefused, Retry::kNever, "stopped before the flip; nothing has changed");
   }
-  const FlipRequest request{.group = order.group,
-                            .to = order.to,
-                            .max_pause = order.max_pause.value_or(config.max_pause),
-                            .dry_run = order.dry_run};
-  return report_json(supervisor.flip(request, order.by));
+  Verifier verifier(supervisor, {});
+  const FlipRequest request = to_request(order, config);
+  return report_json(supervisor.flip(
+      request, order.by, [&] { return sweep_for_flip(verifier, request); }));
 }
 
-void print_text(const FlipAnswer& answer, bool dry_run) {
-  if (answer.flipped) {
-    fmt::print("writes go to {} now (epoch {}); the pause was {:.1f} ms\ncertificate: {}\n",
-               answer.primary, answer.epoch, answer.pause_ms, answer.certificate);
-    return;
-  }
-  if (dry_run && answer.obstacles.empty()) {
-    fmt::print("nothing stands in the way; writes go to {} (epoch {})\n", answer.primary,
-               answer.epoch);
-    return;
-  }
+void print_refused(const FlipAnswer& answer) {
   fmt::print("not flipped, and nothing has changed; writes go to {} (epoch {})\n", answer.primary,
              answer.epoch);
   for (const auto& obstacle : answer.obstacles) {
@@ -51,16 +44,53 @@ void print_text(const FlipAnswer& answer, bool dry_run) {
   }
 }
 
+void print_text(const FlipAnswer& answer, bool dry_run) {
+  if (answer.flipped) {
+    fmt::print(
+        "writes go to {} now (epoch {}); the pause was {:.1f} ms ({:.1f} predicted)\n"
+        "certificate: {}\n",
+        answer.primary, answer.epoch, answer.pause_ms, answer.predicted_ms,
+        page_of(answer.certificate).string());
+    return;
+  }
+  if (answer.drilled) {
+    fmt::print(
+        "a drill: lock, drain and comparison were real, and all of it was undone on purpose\n"
+        "writers waited for {:.1f} ms; with the change over a flip is predicted to take {:.1f} ms\n"
+        "nothing has changed; writes go to {} (epoch {})\n",
+        answer.pause_ms, answer.pause_ms + answer.predicted_change_over_ms, answer.primary,
+        answer.epoch);
+    return;
+  }
+  if (dry_run) fmt::print("{}", to_text(answer.checks));
+  if (dry_run && answer.obstacles.empty()) {
+    fmt::print("nothing stands in the way; writes go to {} (epoch {}); predicted pause {:.0f} ms\n",
+               answer.primary, answer.epoch, answer.predicted_ms);
+    return;
+  }
+  print_refused(answer);
+}
+
+std::string question_of(const Config& config, const FlipOptions& options) {
+  const auto pause = options.max_pause.value_or(config.max_pause).count();
+  if (options.drill) {
+    return fmt::format("Writers of bridge {} wait for at most {} ms, and nothing changes. Go on?",
+                       config.bridge, pause);
+  }
+  return fmt::format(
+      "Writes of bridge {} go to {} from then on, after a pause of at most {} ms. Go on?",
+      config.bridge, options.to == Side::kOld ? "the old store" : "PostgreSQL", pause);
+}
+
 }  // namespace
 
 ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options) {
   const Config config = read_config(global);
-  const FlipOrder order{options.to, options.group, options.max_pause, options.dry_run, who_asks()};
-  const auto question = fmt::format(
-      "Writes of bridge {} go to {} from then on, after a pause of at most {} ms. Go on?",
-      config.bridge, options.to == Side::kOld ? "the old store" : "PostgreSQL",
-      options.max_pause.value_or(config.max_pause).count());
-  if (!options.yes && !options.dry_run && !confirmed(question)) return ExitCode::kNo;
+  const FlipOrder order{options.to,      options.group, options.max_pause,
+                        options.dry_run, options.drill, who_asks()};
+  if (!options.yes && !options.dry_run && !confirmed(question_of(config, options))) {
+    return ExitCode::kNo;
+  }
   const auto sidecar = AdminClient::find(config.state_dir);
   const std::string json =
       sidecar ? sidecar->post("/flip", to_json(order), kAnswerLimit) : flip_alone(config, order);
@@ -70,7 +100,7 @@ ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options) {
   } else {
     print_text(answer, options.dry_run);
   }
-  const bool yes = options.dry_run ? answer.obstacles.empty() : answer.flipped;
+  const bool yes = options.dry_run ? answer.obstacles.empty() : answer.flipped || answer.drilled;
   return yes ? ExitCode::kDone : ExitCode::kNo;
 }
 

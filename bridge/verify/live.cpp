@@ -73,23 +73,6 @@ class Carrier {
   std::unique_ptr<WriteGate> marker_;
 };
 
-SameInPostgres asking(const Config& config) {
-  const auto connection = std::make_shared<std::optional<Connection>>();
-  return [&config, connection](const ColumnMap& column, std::string_view a, std::string_view b) {
-    if (!*connection) connection->emplace(connect(config, "verify"));
-    try {
-      const Result same =
-          (*connection)
-              ->exec(fmt::format("SELECT ($1::{0})::text = ($2::{0})::text", column.type_name),
-                     {std::string(a), std::string(b)});
-      return same.string(0, 0) == "t";
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::kUnreachable) throw;
-      return false;  // one of them is no value of the type
-    }
-  };
-}
-
 using Carried = std::function<bool(const Position&, Deadline)>;
 
 /// `by_pump`: the old store's reader and the pump's sink need the same book.
@@ -105,7 +88,7 @@ VerifySides sides_of(Supervisor& supervisor, const Moment& standing, bool by_pum
                                         : std::move(reader);
   };
   sides.carried = std::move(carried);
-  sides.same_in_postgres = asking(supervisor.config());
+  sides.same_in_postgres = ask_postgres(supervisor.config());
   sides.quarantine = [site = standing.site, to = other(standing.primary)] {
     return site->of(to).quarantine();
   };
@@ -164,6 +147,23 @@ VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order,
 }
 
 }  // namespace
+
+SameInPostgres ask_postgres(const Config& config) {
+  const auto connection = std::make_shared<std::optional<Connection>>();
+  return [&config, connection](const ColumnMap& column, std::string_view a, std::string_view b) {
+    if (!*connection) connection->emplace(connect(config, "verify"));
+    try {
+      const Result same =
+          (*connection)
+              ->exec(fmt::format("SELECT ($1::{0})::text = ($2::{0})::text", column.type_name),
+                     {std::string(a), std::string(b)});
+      return same.string(0, 0) == "t";
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kUnreachable) throw;
+      return false;  // one of them is no value of the type
+    }
+  };
+}
 
 LiveSides live_sides(Supervisor& supervisor, std::shared_ptr<const Pace> pace) {
   const Moment standing = standing_of(supervisor);

@@ -12,10 +12,14 @@
 #include "bridge/supervisor.h"
 #include "bridge/verify/order.h"
 #include "bridge/verify/report.h"
+#include "bridge/verify/row_pair.h"
 #include "bridge/verify/sides.h"
 #include "bridge/verify/sweep.h"
 
 namespace switchback {
+
+/// Asks PostgreSQL, on a connection of its own, made when first needed.
+SameInPostgres ask_postgres(const Config& config);
 
 /// The bridge as it stands now. The supervisor outlives it.
 struct LiveSides {

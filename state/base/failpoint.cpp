@@ -100,9 +100,19 @@ void log_hit(const std::string& path, std::string_view name) {
   for (;;) ::pause();
 }
 
+thread_local int passed_over = 0;
+
 }  // namespace
 
+NoFailpoints::NoFailpoints() {
+  ++passed_over;
+}
+NoFailpoints::~NoFailpoints() {
+  --passed_over;
+}
+
 void failpoint(std::string_view name) {
+  if (passed_over != 0) return;
   Registry& all = registry();
   std::unique_lock lock(all.mutex);
   bool known = false;

@@ -23,6 +23,21 @@ void failpoint(std::string_view name);
 inline void failpoint(std::string_view) {}
 #endif
 
+/// While one exists, this thread passes all failpoints: what it does is thrown away afterwards, and
+/// no test means it.
+class NoFailpoints {
+ public:
+#ifdef SWITCHBACK_TEST_BUILD
+  NoFailpoints();
+  ~NoFailpoints();
+#else
+  NoFailpoints() {}
+  ~NoFailpoints() {}
+#endif
+  NoFailpoints(const NoFailpoints&) = delete;
+  NoFailpoints& operator=(const NoFailpoints&) = delete;
+};
+
 /// Every name there is, in the order of state/base/failpoint_names.h.
 std::span<const std::string_view> failpoint_names() noexcept;
 

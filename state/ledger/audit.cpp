@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 #include <algorithm>
 #include <utility>
@@ -13,17 +12,13 @@
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
 #include "state/base/json_text.h"
+#include "state/base/sha256.h"
 #include "state/base/utc_text.h"
 
 namespace switchback {
 
 std::string audit_head(std::uint64_t seq, std::string_view hash) {
   return fmt::format("{} {}\n", seq, hash);
-}
-
-std::string audit_hash(std::string_view line) {
-  const XXH128_hash_t hash = XXH3_128bits(line.data(), line.size());
-  return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
 }
 
 AuditLog::AuditLog(std::filesystem::path path, UniqueFd fd, Clock clock)
@@ -52,7 +47,7 @@ AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
     text.pop_back();
     const auto start = text.rfind('\n');
     const std::string_view all(text);
-    log.previous_ = audit_hash(start == text.npos ? all : all.substr(start + 1));
+    log.previous_ = sha256_of(start == text.npos ? all : all.substr(start + 1));
     log.next_ = static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')) + 2;
     log.mend_head(text);
   }
@@ -70,7 +65,7 @@ void AuditLog::mend_head(std::string_view text) const {
       before.empty()
           ? ""
           : audit_head(next_ - 2,
-                       audit_hash(start == before.npos ? before : before.substr(start + 1)));
+                       sha256_of(start == before.npos ? before : before.substr(start + 1)));
   if (head == expected) write_head();
 }
 
@@ -102,7 +97,7 @@ void AuditLog::append(const AuditEntry& entry) {
     if (before >= 0 && ::ftruncate(fd_.get(), before) != 0) fd_.reset();
     throw;
   }
-  previous_ = audit_hash(line);
+  previous_ = sha256_of(line);
   ++next_;
   write_head();
 }

@@ -1,5 +1,5 @@
 // The audit log: one JSON line for every phase change, flip and operator command, appended and
-// synced, each carrying the hash of the line before it, so that a line changed or removed later
+// synced, each carrying the SHA-256 of the line before it, so that a line changed or removed later
 // shows. Number and hash of the last line stand in a file of their own, so that the end shows, too.
 // Kept in the state directory as audit.jsonl and audit.head. Thread-safe.
 #pragma once
@@ -54,8 +54,5 @@ inline constexpr const char* kAuditHead = "audit.head";
 
 /// What audit.head says of the last line: "seq hash".
 std::string audit_head(std::uint64_t seq, std::string_view hash);
-
-/// The 128-bit XXH3 of a line without its line end, as 32 hexadecimal digits.
-std::string audit_hash(std::string_view line);
 
 }  // namespace switchback

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "state/base/durable_file.h"
+#include "state/base/sha256.h"
 #include "state/ledger/audit.h"
 
 namespace switchback {
@@ -47,7 +48,7 @@ class Check {
       compare(*link);
       seq_ = link->seq;
     }
-    hash_ = audit_hash(line);
+    hash_ = sha256_of(line);
   }
 
   void end(const std::string& head) {

@@ -82,6 +82,12 @@ class Endpoint {
     return {};
   }
 
+  /// An empty side of the same shape in a folder of its own, installed: what this side's sink would
+  /// write can be tried there. Nothing if this side has no such thing.
+  virtual std::unique_ptr<Endpoint> make_scratch(const std::filesystem::path& /*folder*/) {
+    return nullptr;
+  }
+
   /// The statements that install() would run now, in order; empty if all is in place.
   virtual std::vector<std::string> plan_install() = 0;
   /// Puts capture, fences and book-keeping in place, the old side open and PostgreSQL closed, at

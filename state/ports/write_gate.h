@@ -32,6 +32,19 @@ struct Obstacle {
   std::string cure;  // the next command or step
 };
 
+/// One condition of a flip, as it was found. Of one name there may be several that are not met.
+struct GateCheck {
+  std::string name;   // "long transactions"
+  std::string value;  // how it stands, in words
+  std::string limit;  // what it may be at most
+  bool ok = true;
+  std::string cure = {};     // the next command or step; empty if ok
+  bool best_effort = false;  // cannot be proven on this side, only be looked at
+};
+
+/// What of them stands in the way.
+std::vector<Obstacle> obstacles_of(const std::vector<GateCheck>& checks);
+
 class WriteGate {
  public:
   virtual ~WriteGate() = default;
@@ -39,8 +52,9 @@ class WriteGate {
   /// What this side durably says. Waits for a COMMIT in doubt (a row lock held by a dying session).
   virtual GateState inspect(Deadline deadline) = 0;
 
-  /// Looks without locking: what would make lock() or prepare() fail or wait.
-  virtual std::vector<Obstacle> obstacles() = 0;
+  /// Looks without locking: all that could make lock() or prepare() fail or wait, met or not.
+  virtual std::vector<GateCheck> look() = 0;
+  std::vector<Obstacle> obstacles() { return obstacles_of(look()); }
 
   /// Makes this side ready to be left: the destination of a flip is told while nothing is locked
   /// (PostgreSQL makes its slot). Idempotent. May take seconds.

@@ -133,7 +133,7 @@ TEST_F(Admin, TheClientFindsTheSidecarAndItsErrors) {
   const auto client = AdminClient::find(folder_);
   ASSERT_TRUE(client);
   EXPECT_EQ(parse_status(client->get("/status", kLimit)).bridge, "b");
-  FlipOrder order{Side::kOld, "all", milliseconds(250), true, "root"};
+  FlipOrder order{Side::kOld, "all", milliseconds(250), true, false, "root"};
   EXPECT_EQ(client->post("/flip", to_json(order), kLimit), "{\"flipped\":true}\n");
   EXPECT_EQ(to_json(last_), to_json(order));
   order.group = "odd";

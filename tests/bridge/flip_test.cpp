@@ -54,11 +54,18 @@ class FlipTest : public testing::Test {
     const Position mark = gate(other(to))->mark();
     return pump.wait_applied(mark, Deadline::in(seconds(5)));
   }
-  FlipOutcome flip(Side to, Pump& pump, FlipHooks hooks = {}, milliseconds pause = seconds(2)) {
+  FlipOutcome run(const FlipRequest& request, Pump& pump, FlipHooks hooks) {
     const auto old_gate = gate(Side::kOld);
     const auto postgres_gate = gate(Side::kPostgres);
     Flip flip({*old_gate, *postgres_gate}, pump, journal_, std::move(hooks), 1);
-    return flip.run({.to = to, .max_pause = pause, .tries = 2});
+    return flip.run(request);
+  }
+  FlipOutcome flip(Side to, Pump& pump, FlipHooks hooks = {}, milliseconds pause = seconds(2)) {
+    return run({.to = to, .max_pause = pause, .tries = 2}, pump, std::move(hooks));
+  }
+  FlipOutcome drill(Side to, Pump& pump, FlipHooks hooks = {}) {
+    return run({.to = to, .max_pause = seconds(2), .tries = 2, .drill = true}, pump,
+               std::move(hooks));
   }
   GateState state(Side side) { return gate(side)->inspect(Deadline::in(seconds(1))); }
   void expect(Side primary, Epoch epoch) {
@@ -191,6 +198,71 @@ TEST_F(FlipTest, ARowRefusedInTheDrainBlocks) {
   EXPECT_NE(outcome.obstacles[0].what.find("quarantine"), std::string::npos);
   expect(Side::kOld, 1);
   EXPECT_TRUE(old_->write(kParent, parent(2, "still writable")));
+}
+
+TEST_F(FlipTest, AnyGateThatIsNotMetChangesNothing) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  FlipHooks hooks;
+  bool told = false;
+  hooks.closing = [&] { told = true; };
+  hooks.gates = [] {
+    return std::vector<GateCheck>{{"last verify", "never compared", "identical", false, "verify"}};
+  };
+  const FlipOutcome outcome = flip(Side::kPostgres, *pump, hooks);
+  EXPECT_FALSE(outcome.flipped);
+  ASSERT_EQ(outcome.obstacles.size(), 1u);
+  EXPECT_EQ(outcome.obstacles[0].what, "never compared");
+  EXPECT_EQ(outcome.checks[5].check.name, "last verify");
+  EXPECT_FALSE(told);
+  EXPECT_EQ(outcome.tries, 0);
+  expect(Side::kOld, 1);
+  EXPECT_TRUE(old_->write(kParent, parent(1, "still writable")));
+}
+
+TEST_F(FlipTest, APauseThatIsPredictedTooLongRefusesButNotADrill) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  FlipHooks hooks;
+  hooks.measured.assign(3, {{seconds(3), {}, {}, {}}, false});
+  const FlipOutcome outcome = flip(Side::kPostgres, *pump, hooks);
+  EXPECT_FALSE(outcome.flipped);
+  ASSERT_EQ(outcome.obstacles.size(), 1u);
+  EXPECT_NE(outcome.obstacles[0].what.find("predicted pause"), std::string::npos);
+  EXPECT_NE(outcome.obstacles[0].cure.find("--drill"), std::string::npos);
+  expect(Side::kOld, 1);
+  EXPECT_TRUE(drill(Side::kPostgres, *pump, hooks).drilled);
+}
+
+TEST_F(FlipTest, ADrillMeasuresAndChangesNothingInEitherDirection) {
+  auto pump = pump_to(Side::kPostgres);
+  Epoch epoch = 1;
+  for (const Side to : {Side::kPostgres, Side::kOld}) {
+    ASSERT_TRUE(ready(*pump, to));
+    FlipHooks hooks;
+    bool told = false, locked = false;
+    hooks.closing = [&] { told = true; };
+    hooks.verify = [&](Deadline) {
+      locked = !gate(other(to))->lock(Deadline::in(milliseconds(20)));
+      return LockCompare{};
+    };
+    const FlipOutcome outcome = drill(to, *pump, hooks);
+    EXPECT_TRUE(outcome.drilled);
+    EXPECT_FALSE(outcome.flipped);
+    EXPECT_TRUE(outcome.obstacles.empty());
+    EXPECT_TRUE(locked) << "under the real lock";
+    EXPECT_FALSE(told) << "nobody is to prepare for a flip that does not come";
+    EXPECT_GE(outcome.pause, milliseconds(20)) << "measured";
+    EXPECT_EQ(outcome.primary, other(to));
+    EXPECT_EQ(outcome.epoch, epoch);
+    expect(other(to), epoch);
+    EXPECT_FALSE(journal_.pending());
+    EXPECT_TRUE(store(other(to))->write(kParent, parent(epoch * 10, "after the drill")));
+    ASSERT_TRUE(ready(*pump, to)) << "the pump flows on";
+    ASSERT_TRUE(flip(to, *pump).flipped);
+    ++epoch;
+    pump = pump_to(other(to));
+  }
 }
 
 TEST_F(FlipTest, RecoveryFinishesWhatWasDecidedAndDrained) {

@@ -317,25 +317,6 @@ TEST_F(GateTest, ATornFenceIsSeenAndRepaired) {
               HasSubstr("25006"));
 }
 
-TEST_F(GateTest, ObstaclesNameTheSessionAndTheCure) {
-  install_postgres(sql_, *mapping_, "app");
-  PostgresGate one = gate();
-  one.open(2, {});
-  Connection idle = app();
-  idle.exec("BEGIN; INSERT INTO public.parent VALUES (1, 'a')");
-  const auto until = Deadline::in(seconds(10));
-  std::vector<Obstacle> found;
-  while (found.empty() && !until.passed()) found = one.obstacles();
-  ASSERT_FALSE(found.empty());
-  EXPECT_THAT(found[0].what, HasSubstr("application"));
-  EXPECT_THAT(found[0].cure, HasSubstr("pg_terminate_backend"));
-  sql_.exec("ALTER PUBLICATION " +
-            sql_.exec("SELECT quote_ident(pubname) FROM pg_publication").string(0, 0) +
-            " DROP TABLE public.child");
-  found = one.obstacles();
-  EXPECT_THAT(found.back().what, HasSubstr("public.child is not in the publication"));
-}
-
 TEST_F(GateTest, LocksWhileVacuumsRun) {
   install_postgres(sql_, *mapping_, "app");
   PostgresGate one = gate();

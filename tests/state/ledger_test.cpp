@@ -15,6 +15,7 @@
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/json_text.h"
+#include "state/base/sha256.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/audit_check.h"
 #include "state/ledger/run_dir.h"
@@ -156,7 +157,7 @@ TEST_F(Ledger, AuditLinesAreChained) {
       R"({"seq":1,"at":"2023-11-14T22:13:20.042Z","event":"install","by":"sidecar","detail":null,"prev":""})";
   const std::string second =
       R"({"seq":2,"at":"2023-11-14T22:13:20.042Z","event":"cutover","by":"root","detail":{"epoch":2},"prev":")" +
-      audit_hash(first) + "\"}";
+      sha256_of(first) + "\"}";
   EXPECT_EQ(read_file(folder_ / "audit.jsonl"), first + "\n" + second + "\n");
   EXPECT_EQ(mode(folder_ / "audit.jsonl"), 0600u);
 }
@@ -170,7 +171,7 @@ TEST_F(Ledger, AuditCutsOffWhatACrashLeftUnfinished) {
   log.append({"abandon", "root", ""});
   const std::string all = read_file(folder_ / "audit.jsonl");
   EXPECT_THAT(all.substr(whole.size()), ::testing::StartsWith("{\"seq\":2,"));
-  EXPECT_THAT(all, HasSubstr(audit_hash(whole.substr(0, whole.size() - 1))));
+  EXPECT_THAT(all, HasSubstr(sha256_of(whole.substr(0, whole.size() - 1))));
 }
 
 class Audit : public Ledger {

@@ -310,7 +310,7 @@ class ToyGate : public WriteGate {
     const std::lock_guard lock(store_->mutex_);
     return store_->gate_;
   }
-  std::vector<Obstacle> obstacles() override { return {}; }
+  std::vector<GateCheck> look() override { return {}; }
   void make_ready_to_open() override {}
   bool lock(Deadline deadline) override { return take(deadline); }
   Position mark() override {

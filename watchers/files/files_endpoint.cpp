@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <map>
 #include <set>
 
 #include "state/base/error.h"
@@ -65,6 +66,7 @@ class FilesEndpoint final : public Endpoint {
     }
     return entries;
   }
+  std::unique_ptr<Endpoint> make_scratch(const fs::path& folder) override;
   std::vector<std::string> plan_install() override;
   void install() override;
   std::string removal_script() override;
@@ -83,6 +85,25 @@ class FilesEndpoint final : public Endpoint {
   const std::shared_ptr<const Mapping> mapping_;
   const std::shared_ptr<const DocumentMap> documents_;
 };
+
+// Collections that share a folder share it in the scratch too: one may hold a file of the other's.
+std::unique_ptr<Endpoint> FilesEndpoint::make_scratch(const fs::path& folder) {
+  DocumentMap documents = *documents_;
+  std::map<fs::path, fs::path> roots;
+  for (Collection& collection : documents.collections) {
+    const auto [root, is_new] =
+        roots.try_emplace(collection.root, folder / std::to_string(roots.size()));
+    if (is_new) fs::create_directories(root->second);
+    collection.root = root->second;
+  }
+  FilesOptions options = options_;
+  options.ledger = folder / "files.ledger";
+  options.spool_folder = folder;
+  auto scratch = std::make_unique<FilesEndpoint>(
+      std::move(options), mapping_, std::make_shared<const DocumentMap>(std::move(documents)));
+  scratch->install();
+  return scratch;
+}
 
 std::set<std::string> FilesEndpoint::groups() const {
   std::set<std::string> found;

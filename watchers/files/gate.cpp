@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
@@ -29,6 +30,7 @@ constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::milliseconds kMoment{500};
 // After this side closed, the other one still has to commit before the deadline.
 constexpr std::chrono::milliseconds kForTheOther{20};
+constexpr std::uint64_t kEnoughDiskBytes = std::uint64_t{16} << 20;
 
 class FilesGate final : public WriteGate {
  public:
@@ -44,7 +46,7 @@ class FilesGate final : public WriteGate {
   ~FilesGate() override { unlock(); }
 
   GateState inspect(Deadline deadline) override;
-  std::vector<Obstacle> obstacles() override;
+  std::vector<GateCheck> look() override;
   void make_ready_to_open() override {}
   bool lock(Deadline deadline) override;
   Position mark() override { return mark_; }
@@ -61,6 +63,7 @@ class FilesGate final : public WriteGate {
   bool no_writer_left(Deadline deadline) const;
   bool nothing_came(Deadline deadline);
   void lower();
+  void look_at_folders(std::vector<GateCheck>& found) const;
   template <class Visit>
   void each_serial(Visit visit) const;
 
@@ -117,10 +120,32 @@ GateState FilesGate::inspect(Deadline) {
   return {torn ? Door::kTorn : Door::kClosed, state->epoch};
 }
 
-std::vector<Obstacle> FilesGate::obstacles() {
+void FilesGate::look_at_folders(std::vector<GateCheck>& found) const {
+  std::set<fs::path> roots;
+  for (const std::uint16_t number : paths_.collections()) {
+    roots.insert(documents_->collections[number].root);
+  }
+  for (const fs::path& root : roots) {
+    std::error_code code;
+    const auto space = fs::space(root, code);
+    const bool room = code || space.available >= kEnoughDiskBytes;
+    found.push_back(
+        {"disk space",
+         code ? fmt::format("{}: {}", root.string(), code.message())
+              : fmt::format("{} MiB are free in {}", space.available >> 20, root.string()),
+         "16 MiB", room, room ? "" : "free at least 16 MiB on that disk"});
+  }
+}
+
+std::vector<GateCheck> FilesGate::look() {
+  std::vector<GateCheck> found;
+  look_at_folders(found);
   const auto state = ledger_->gate(group_);
-  if (!state || state->door != Door::kOpen) return {};
-  auto found = paths_.held_all_along(Deadline::in(kMoment));
+  if (!state || state->door != Door::kOpen) return found;
+  for (auto& check : paths_.held_all_along(Deadline::in(kMoment))) {
+    found.push_back(std::move(check));
+  }
+  for (auto& check : paths_.cannot_be_proven()) found.push_back(std::move(check));
   scan_.run(Look::kContents, nullptr);  // most of what lock() would have to do
   return found;
 }
@@ -272,8 +297,9 @@ void FilesGate::open(Epoch epoch, const OpenPlan& plan) {
 class NoGateYet final : public WriteGate {
  public:
   GateState inspect(Deadline) override { return {Door::kOpen, 0}; }
-  std::vector<Obstacle> obstacles() override {
-    return {{"the bridge is not installed at the files", "switchback run"}};
+  std::vector<GateCheck> look() override {
+    return {
+        {"installed", "the bridge is not installed at the files", "yes", false, "switchback run"}};
   }
   void make_ready_to_open() override {}
   bool lock(Deadline) override { return false; }

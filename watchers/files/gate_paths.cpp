@@ -1,5 +1,6 @@
 #include "watchers/files/gate_paths.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 
 #include <algorithm>
@@ -91,9 +92,11 @@ bool GatePaths::is_ours(const fs::path& path) const {
   });
 }
 
-std::vector<Obstacle> GatePaths::held_all_along(Deadline deadline) const {
+std::vector<GateCheck> GatePaths::held_all_along(Deadline deadline) const {
   auto held = locks();
   auto written = files();
+  const std::size_t all_locks = held.size();
+  const std::size_t all_files = written.size();
   for (;;) {
     std::erase_if(held, [](const fs::path& path) { return !AppLocks::held(path); });
     std::erase_if(written, [](const fs::path& path) {
@@ -102,14 +105,47 @@ std::vector<Obstacle> GatePaths::held_all_along(Deadline deadline) const {
     if ((held.empty() && written.empty()) || deadline.passed()) break;
     ::poll(nullptr, 0, kBetweenLooksMs);
   }
-  std::vector<Obstacle> found;
+  const char* const limit = "none for 0.5 s";
+  std::vector<GateCheck> found;
   for (const fs::path& path : held) {
-    found.push_back({"somebody holds the lock " + path.string(),
-                     "let the application finish, or remove the lock if nobody runs"});
+    found.push_back({"application's locks", "somebody holds the lock " + path.string(), limit,
+                     false, "let the application finish, or remove the lock if nobody runs"});
+  }
+  if (held.empty()) {
+    found.push_back({"application's locks", fmt::format("0 of {} are held", all_locks), limit});
   }
   for (const fs::path& path : written) {
-    found.push_back({path.string() + " is open for writing",
+    found.push_back({"open files", path.string() + " is open for writing", limit, false,
                      "stop the process that holds it: `fuser -v " + path.string() + "` names it"});
+  }
+  if (written.empty()) {
+    found.push_back({"open files", fmt::format("0 of {} are open for writing", all_files), limit});
+  }
+  return found;
+}
+
+std::vector<GateCheck> GatePaths::cannot_be_proven() const {
+  std::vector<GateCheck> found;
+  const auto doubt = [&](std::string name, std::string value, std::string limit) {
+    found.push_back({std::move(name), std::move(value), std::move(limit), true, "", true});
+  };
+  for (const std::uint16_t number : collections_) {
+    const Collection& collection = documents_->collections[number];
+    if (!collection.lock.empty()) continue;
+    doubt(
+        "lock file",
+        fmt::format("{} names none: its writers cannot be held off, only be seen", collection.name),
+        "named, or the application stopped");
+  }
+  const auto all = files();
+  const auto unknown =
+      static_cast<std::size_t>(std::count_if(all.begin(), all.end(), [](const fs::path& path) {
+        return open_for_writing(path) == OpenForWriting::kCannotTell;
+      }));
+  if (unknown != 0) {
+    doubt("writers",
+          fmt::format("of {} files it cannot be told whether somebody has them open", unknown),
+          "known, or the application stopped");
   }
   return found;
 }

@@ -34,7 +34,9 @@ class GatePaths {
   /// Locks that somebody holds and files that somebody has open for writing, at every look until
   /// the deadline: an application at work does so for moments all the time. Returns as soon as
   /// each of them was seen free once.
-  std::vector<Obstacle> held_all_along(Deadline deadline) const;
+  std::vector<GateCheck> held_all_along(Deadline deadline) const;
+  /// What no flip of these files can prove.
+  std::vector<GateCheck> cannot_be_proven() const;
 
  private:
   bool has_all() const { return collections_.size() == documents_->collections.size(); }

@@ -1,31 +1,13 @@
 #include "watchers/files/record_inputs.h"
 
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
 #include <map>
 
-#include "state/base/error.h"
+#include "state/base/sha256.h"
 #include "watchers/files/path_pattern.h"
 
 namespace switchback {
 namespace {
-
-std::string sha256_of(std::string_view bytes) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int size = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest.data(), &size, EVP_sha256(), nullptr) != 1) {
-    throw Error(ErrorKind::kInternal, Retry::kLater, "the SHA-256 of a file cannot be computed");
-  }
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out;
-  for (unsigned int i = 0; i < size; ++i) {
-    out += kDigits[digest[i] >> 4];
-    out += kDigits[digest[i] & 15];
-  }
-  return out;
-}
 
 template <class Test>
 bool any_source(const Collection& collection, Test test) {

@@ -188,7 +188,8 @@ void RecordTargets::settle(std::vector<Reject>& rejects) {
     if (waiting_.changes().size() < before.changes().size()) continue;
     for (const Change& change : waiting_.changes()) {
       if (change.op == Op::kDelete) continue;
-      reject(waiting_, change, "no record encloses it: the row it refers to is not here", rejects);
+      reject(waiting_, change,
+             std::string(kNoRecordEncloses) + ": the row it refers to is not here", rejects);
     }
     waiting_.clear();
   }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "state/model/chunk.h"
@@ -15,6 +16,9 @@
 #include "watchers/files/scan.h"
 
 namespace switchback {
+
+/// How the reason of a reject begins whose row belongs into a record that is not here.
+inline constexpr std::string_view kNoRecordEncloses = "no record encloses it";
 
 /// All changes of one record, in the batch's order.
 struct RecordChanges {

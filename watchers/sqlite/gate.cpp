@@ -129,7 +129,7 @@ void SqliteGate::write_row(bool open, Epoch epoch) {
   write.exec();
 }
 
-GateState SqliteGate::look() {
+GateState SqliteGate::state() {
   const auto row = read_row();
   if (!row) return {GateState::Door::kOpen, 0};  // nothing installed: the application writes freely
   const FenceSeen fence_seen = look_at_fence(database_, fence(row->epoch));
@@ -142,30 +142,38 @@ GateState SqliteGate::look() {
 GateState SqliteGate::inspect(Deadline deadline) {
   return guarded([&] {
     const BusyWait wait(database_.getHandle(), deadline);
-    return look();
+    return state();
   });
 }
 
-std::vector<Obstacle> SqliteGate::obstacles() {
+std::vector<GateCheck> SqliteGate::look() {
   return guarded([&] {
-    std::vector<Obstacle> found;
+    std::vector<GateCheck> found;
     const std::string name = path_.string();
-    if (sqlite3_db_readonly(database_.getHandle(), "main") == 1) {
-      found.push_back({name + " is read-only", "give switchback's user the right to write it"});
-    }
+    const bool read_only = sqlite3_db_readonly(database_.getHandle(), "main") == 1;
+    found.push_back({"writable", read_only ? name + " is read-only" : "yes", "yes", !read_only,
+                     read_only ? "give switchback's user the right to write it" : ""});
     std::error_code code;
     const auto space = std::filesystem::space(path_.parent_path(), code);
-    if (!code && space.available < kEnoughDiskBytes) {
-      found.push_back({fmt::format("{} bytes are free beside {}", space.available, name),
-                       "free at least 16 MiB on that disk"});
-    }
+    const bool room = code || space.available >= kEnoughDiskBytes;
+    found.push_back({"disk space",
+                     code ? code.message()
+                          : fmt::format("{} MiB are free beside {}", space.available >> 20, name),
+                     "16 MiB", room, room ? "" : "free at least 16 MiB on that disk"});
     const BusyWait wait(database_.getHandle(), Deadline::in(kPatience));
-    if (in_wal_mode(database_)) return found;
-    for (const auto& reader : lasting_readers(path_)) {
-      found.push_back({fmt::format("process {} ({}) keeps a read transaction open on {}",
+    if (in_wal_mode(database_)) {
+      found.push_back({"readers", "hold up nobody in WAL mode", "any"});
+      return found;
+    }
+    const auto readers = lasting_readers(path_);
+    for (const auto& reader : readers) {
+      found.push_back({"readers",
+                       fmt::format("process {} ({}) keeps a read transaction open on {}",
                                    reader.pid, reader.command, name),
+                       "none for 0.3 s", false,
                        "let it finish its query: in rollback-journal mode no COMMIT passes it"});
     }
+    if (readers.empty()) found.push_back({"readers", "none that stays", "none for 0.3 s"});
     return found;
   });
 }
@@ -286,7 +294,7 @@ void SqliteGate::execute_open(Epoch epoch, const OpenPlan& plan) {
 
 bool SqliteGate::settled_at(GateState::Door door, Epoch epoch) {
   const BusyWait wait(database_.getHandle(), Deadline::in(kPatience));
-  return held_ == Held::kNothing && look() == GateState{door, epoch};
+  return held_ == Held::kNothing && state() == GateState{door, epoch};
 }
 
 bool SqliteGate::prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) {

@@ -27,7 +27,7 @@ class SqliteGate : public WriteGate {
   ~SqliteGate() override;
 
   GateState inspect(Deadline deadline) override;
-  std::vector<Obstacle> obstacles() override;
+  std::vector<GateCheck> look() override;
   void make_ready_to_open() override;
   bool lock(Deadline deadline) override;
   Position mark() override;
@@ -51,7 +51,7 @@ class SqliteGate : public WriteGate {
   bool commit(Deadline deadline);
   std::optional<Row> read_row();
   void write_row(bool open, Epoch epoch);
-  GateState look();
+  GateState state();
   bool settled_at(GateState::Door door, Epoch epoch);
   void execute_open(Epoch epoch, const OpenPlan& plan);
   void raise_counter(const Counter& counter);

@@ -10,6 +10,7 @@
 #include "watchers/sqlite/power_loss.h"
 #include "watchers/sqlite/quarantine.h"
 #include "watchers/sqlite/reader.h"
+#include "watchers/sqlite/scratch.h"
 #include "watchers/sqlite/sink.h"
 #include "watchers/sqlite/source.h"
 
@@ -54,6 +55,15 @@ class SqliteEndpoint final : public Endpoint {
   }
   std::map<std::string, std::string> standing() override {
     return {{"the schema of " + options_.path.string(), schema_number(options_.path)}};
+  }
+  std::unique_ptr<Endpoint> make_scratch(const std::filesystem::path& folder) override {
+    SqliteOptions options = options_;
+    options.path = folder / "scratch.db";
+    options.spool_folder = folder;
+    make_empty_copy(options_.path, options.path);
+    auto scratch = std::make_unique<SqliteEndpoint>(std::move(options), mapping_);
+    scratch->install();
+    return scratch;
   }
   std::vector<std::string> plan_install() override { return installer().plan(); }
   void install() override { installer().install(); }

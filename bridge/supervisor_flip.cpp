@@ -1,0 +1,204 @@
+// The supervisor's half of a flip: the gates that only it can look at, what happens around the
+// locked stretch, and the records that follow.
+#include <fmt/format.h>
+
+#include <random>
+#include <utility>
+
+#include "bridge/certificate.h"
+#include "bridge/open_gates.h"
+#include "bridge/rehearsal.h"
+#include "bridge/report_json.h"
+#include "bridge/supervisor.h"
+#include "bridge/verify/last_look.h"
+#include "bridge/verify/trailing.h"
+#include "bridge/watchdog.h"
+#include "state/base/durable_file.h"
+#include "state/base/json_text.h"
+#include "state/base/log.h"
+#include "state/base/sha256.h"
+
+namespace switchback {
+namespace {
+
+constexpr std::chrono::seconds kCatchUpWithin{5};
+constexpr std::uintmax_t kRoomForRecords = std::uintmax_t{1} << 20;
+
+}  // namespace
+
+std::shared_ptr<LastLook> Supervisor::prepare_last_look() {
+  trailing_->catch_up(Deadline::in(kCatchUpWithin));
+  try {
+    return std::make_shared<LastLook>(*this, trail_);
+  } catch (const Error&) {
+    return nullptr;  // the gates name who is in the way
+  }
+}
+
+LockCompare Supervisor::compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline) {
+  if (!look) look = std::make_shared<LastLook>(*this, trail_);
+  LockCompare compared = look->compare(deadline);
+  if (!compared.differing.empty()) trailing_->end_clean(compared.differing.front());
+  return compared;
+}
+
+FlipHooks Supervisor::hooks(const FlipRequest& request,
+                            std::shared_ptr<std::shared_ptr<LastLook>> look) {
+  const auto dog = std::make_shared<Watchdog>();
+  FlipHooks hooks;
+  hooks.closing = [this] { tell(true); };
+  hooks.verify = [this, look = std::move(look)](Deadline deadline) {
+    return compare_under_lock(*look, deadline);
+  };
+  hooks.watch = [this, dog, grace = request.max_pause](Deadline deadline) {
+    dog->watch(deadline, grace);
+    trailing_->hold();
+  };
+  hooks.unwatch = [this, dog] {
+    dog->stand_down();
+    trailing_->go_on();
+  };
+  return hooks;
+}
+
+// What neither side nor the pump knows.
+std::vector<GateCheck> Supervisor::own_gates(const FlipRequest& request, const AskForSweep& ask,
+                                             std::optional<VerifyStatus>& sweep) const {
+  std::vector<GateCheck> found;
+  std::error_code code;
+  const auto space = std::filesystem::space(state_.path(), code);
+  const bool room = code || space.available >= kRoomForRecords;
+  found.push_back({"state directory",
+                   code ? code.message()
+                        : fmt::format("writable; {} MiB are free in {}", space.available >> 20,
+                                      state_.path().string()),
+                   "writable, 1 MiB", room, room ? "" : "make room there"});
+  if (ask) {
+    SweepStands stands = ask();
+    sweep = std::move(stands.sweep);
+    found.push_back(std::move(stands.check));
+  }
+  if (request.to == Side::kPostgres) {
+    for (auto& check : rehearse_reverse(*site_, state_.file("rehearsal"))) {
+      found.push_back(std::move(check));
+    }
+  }
+  return found;
+}
+
+GateCheck Supervisor::trail_gate() const {
+  const TrailStatus trail = trail_.status();
+  if (trail.differing == 0) {
+    return {"compared behind", fmt::format("all but the last {} changes", trail.owed),
+            "nothing differs; the rest is compared under the lock"};
+  }
+  return {"compared behind",
+          fmt::format("{} rows differ that were applied lately{}", trail.differing,
+                      trail.examples.empty() ? "" : ": " + trail.examples.front()),
+          "nothing differs", false, "`switchback verify --repair` applies what the primary has"};
+}
+
+FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& by,
+                                 const AskForSweep& ask, std::optional<VerifyStatus>& sweep) {
+  struct Hurry {
+    TrailingVerifier& verifier;
+    explicit Hurry(TrailingVerifier& of) : verifier(of) { verifier.hurry(); }
+    ~Hurry() { verifier.calm(); }
+  } const hurry(*trailing_);
+  const auto look = std::make_shared<std::shared_ptr<LastLook>>();
+  try {
+    const OpenGates gates(*site_);
+    const auto flowing = pump();
+    FlipHooks around = hooks(request, look);
+    around.measured = pauses_.read(request.to);
+    around.gates = [&] {
+      auto found = own_gates(request, ask, sweep);
+      // Last, so that little is owed when the lock comes.
+      if (!request.dry_run) *look = prepare_last_look();
+      found.push_back(trail_gate());
+      return found;
+    };
+    Flip flip(gates.gates(), *flowing, journal_, std::move(around), std::random_device{}());
+    return flip.run(request);
+  } catch (const Error& error) {
+    // A side was lost in the middle: the main loop asks the gates what came of it.
+    begin_again(request, error);
+    audit_.append({"flip interrupted", by, ""});
+    throw;
+  }
+}
+
+void Supervisor::begin_again(const FlipRequest& request, const Error& error) {
+  log_error(fmt::format("flip to {}: {}", to_string(request.to), error.what()));
+  const std::lock_guard lock(mutex_);
+  picture_.error = error;
+  picture_.phase = Phase::kFlipping;
+  bring_up_again_ = true;
+  changed_.notify_all();
+}
+
+FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
+                            const AskForSweep& ask) {
+  const std::unique_lock one(flip_mutex_, std::try_to_lock);
+  const Phase phase = picture().phase;
+  if (!one || (phase != Phase::kForward && phase != Phase::kReverse)) {
+    throw Error(ErrorKind::kRefused, Retry::kLater,
+                one ? fmt::format("the bridge is in phase {}; only forward and reverse can flip",
+                                  to_string(phase))
+                    : "another flip is under way",
+                {.next = "wait until `switchback status` shows forward or reverse"});
+  }
+  state_.probe();
+  FlipReport report;
+  report.outcome = run_flip(request, by, ask, report.sweep);
+  if (request.dry_run) return report;
+  if (report.outcome.flipped) {
+    const std::lock_guard lock(mutex_);
+    picture_.primary = report.outcome.primary;
+    picture_.epoch = report.outcome.epoch;
+    picture_.last_pause = report.outcome.pause;
+    ++picture_.flips;
+  }
+  try {
+    conclude(request, by, report);
+  } catch (const Error& error) {
+    // The gates have it right; the main loop makes pump, phase and records follow them.
+    begin_again(request, error);
+    if (!report.outcome.flipped) throw;
+    throw Error(error.kind(), error.retry(),
+                fmt::format("writes go to {} now (epoch {}), but what follows a flip failed: {}",
+                            to_string(request.to), report.outcome.epoch, error.message()),
+                error.detail());
+  }
+  return report;
+}
+
+void Supervisor::conclude(const FlipRequest& request, const std::string& by, FlipReport& report) {
+  // First of all the clients, who wait for this; the records of it can follow.
+  tell(false);
+  const char* const event = request.to == Side::kPostgres ? "cutover" : "rollback";
+  audit_.append({request.drill ? fmt::format("{} drill", event) : std::string(event), by,
+                 flip_json(report.outcome)});
+  if (report.outcome.flipped || report.outcome.drilled) {
+    pauses_.add(request.to, {report.outcome.parts, report.outcome.drilled});
+  }
+  if (report.outcome.flipped) {
+    epochs_.note(report.outcome.epoch, report.outcome.epoch);
+    start_pump(other(request.to));
+    set_phase(phase_of(request.to));
+    report.certificate = write_certificate(state_, *site_, request, report, by);
+    const auto page = page_of(report.certificate);
+    JsonWriter json;
+    json.begin_object()
+        .member("path", report.certificate.string())
+        .member("hash", sha256_of(read_file(report.certificate)))
+        .member("page", page.string())
+        .member("page_hash", sha256_of(read_file(page)))
+        .end_object();
+    audit_.append({"certificate", by, json.take()});
+    notify();
+  }
+  settle_other_side();
+}
+
+}  // namespace switchback
