@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <string>
+#include <string_view>
 
 #include "bridge/verify/pace.h"
 #include "bridge/verify/report.h"
@@ -18,6 +19,8 @@ constexpr const char* kName = "last verify";
 constexpr const char* kLimit = "identical, and nothing unexplained since";
 constexpr std::chrono::milliseconds kBetweenLooks{20};
 constexpr std::chrono::minutes kPatience{4};
+constexpr std::chrono::seconds kStuckAfter{5};
+constexpr std::string_view kRunning = "{\"running\":true";
 
 /// Nothing differs but rows that changed each time they were looked at: what is under way is no
 /// difference, and the drain carries it.
@@ -28,23 +31,62 @@ bool only_unsettled(const VerifyReport& report) {
   });
 }
 
-std::optional<VerifyReport> compare(Verifier& verifier, GateCheck& check) {
+/// A pump that fails again and again carries nothing across, so no comparison comes to its end.
+class Stuck {
+ public:
+  explicit Stuck(const Supervisor& supervisor) : supervisor_(supervisor) {}
+
+  /// Why, once it has lasted; asked again and again.
+  std::optional<std::string> now() {
+    const PumpProgress pump = supervisor_.picture().pump;
+    if (pump.batches != batches_) since_.reset();
+    batches_ = pump.batches;
+    const bool fails = pump.state == PumpState::kRetrying || pump.state == PumpState::kStopped;
+    if (fails && !since_) since_ = Deadline::Clock::now();
+    if (!since_ || Deadline::Clock::now() - *since_ < kStuckAfter) return std::nullopt;
+    return fmt::format("the pump is {}: {}", to_string(pump.state),
+                       pump.error ? pump.error->what() : "nothing was carried across");
+  }
+
+ private:
+  const Supervisor& supervisor_;
+  std::uint64_t batches_ = 0;
+  std::optional<Deadline::Clock::time_point> since_;
+};
+
+/// Empty while another one is under way.
+std::optional<std::uint64_t> begin(Verifier& verifier) {
   try {
-    const std::uint64_t run = verifier.order({});
+    return verifier.order({});
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kRefused) throw;
+    return std::nullopt;
+  }
+}
+
+std::optional<VerifyReport> compare(const Supervisor& supervisor, Verifier& verifier,
+                                    GateCheck& check) {
+  check.cure = "see `switchback status`; `switchback verify`, then the flip";
+  try {
     const Deadline deadline = Deadline::in(kPatience);
     const Pace pace(0, {});
+    Stuck stuck(supervisor);
+    std::optional<std::uint64_t> run;
     for (;;) {
-      const std::string answer = verifier.answer(run);
-      if (!answer.starts_with("{\"running\":true")) return parse_verify_report(answer);
+      if (!run) run = begin(verifier);
+      const std::string answer = run ? verifier.answer(*run) : std::string(kRunning);
+      if (!answer.starts_with(kRunning)) return parse_verify_report(answer);
+      if (const auto why = stuck.now()) {
+        check.value = *why;
+        return std::nullopt;
+      }
       if (deadline.passed()) break;
       pace.wait(kBetweenLooks);
     }
     check.value = "the comparison that a flip needs takes longer than four minutes";
-    check.cure = "`switchback verify`, then the flip";
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::kUnreachable) throw;
     check.value = fmt::format("no full comparison: {}", error.what());
-    check.cure = "`switchback verify`, then the flip";
   }
   return std::nullopt;
 }
@@ -55,7 +97,8 @@ SweepStands met(std::optional<VerifyStatus> sweep, std::string value) {
 
 }  // namespace
 
-SweepStands sweep_for_flip(Verifier& verifier, const FlipRequest& request) {
+SweepStands sweep_for_flip(const Supervisor& supervisor, Verifier& verifier,
+                           const FlipRequest& request) {
   verifier.look_for_blind_spots();
   auto last = verifier.last();
   if (last && last->clean) return met(last, fmt::format("identical at {}", last->at));
@@ -70,8 +113,9 @@ SweepStands sweep_for_flip(Verifier& verifier, const FlipRequest& request) {
     }
     return {check, last};
   }
-  const auto report = compare(verifier, check);
+  const auto report = compare(supervisor, verifier, check);
   if (!report) return {check, last};
+  check.cure = "`switchback verify` names the rows; --repair applies the primary's";
   last = verifier.last();
   if (last && last->clean) return met(last, fmt::format("identical at {}", last->at));
   if (last && only_unsettled(*report)) {

@@ -14,6 +14,7 @@
 namespace switchback {
 
 /// Throws what a side throws that is not there.
-SweepStands sweep_for_flip(Verifier& verifier, const FlipRequest& request);
+SweepStands sweep_for_flip(const Supervisor& supervisor, Verifier& verifier,
+                           const FlipRequest& request);
 
 }  // namespace switchback

@@ -164,8 +164,8 @@ FlipRequest to_request(const FlipOrder& order, const Config& config) {
 
 std::string Sidecar::flip(const FlipOrder& order) {
   const FlipRequest request = to_request(order, supervisor_.config());
-  const FlipReport report =
-      supervisor_.flip(request, order.by, [&] { return sweep_for_flip(verifier_, request); });
+  const FlipReport report = supervisor_.flip(
+      request, order.by, [&] { return sweep_for_flip(supervisor_, verifier_, request); });
   if (report.outcome.flipped) metrics_.note_flip(order.to, report.outcome.pause);
   return report_json(report);
 }

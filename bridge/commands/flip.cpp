@@ -32,8 +32,8 @@ std::string flip_alone(const Config& config, const FlipOrder& order) {
   }
   Verifier verifier(supervisor, {});
   const FlipRequest request = to_request(order, config);
-  return report_json(
-      supervisor.flip(request, order.by, [&] { return sweep_for_flip(verifier, request); }));
+  return report_json(supervisor.flip(
+      request, order.by, [&] { return sweep_for_flip(supervisor, verifier, request); }));
 }
 
 void print_refused(const FlipAnswer& answer) {
