@@ -180,6 +180,16 @@ struct AdminServer::Parts {
     });
   }
 
+  void mend_routes() {
+    server.Post("/mend", [this](const Request& in, Response& out) {
+      handlers.mend(parse_mend_order(in.body));
+      out.set_content("{}\n", kJson);
+    });
+    server.Get("/mend", [this](const Request&, Response& out) {
+      out.set_content(handlers.mend_answer() + "\n", kJson);
+    });
+  }
+
   void guards() {
     server.set_pre_routing_handler([this](const Request& in, Response& out) {
       return admit(in, out) ? httplib::Server::HandlerResponse::Unhandled
@@ -236,6 +246,7 @@ AdminServer::AdminServer(AdminOptions options, AdminHandlers handlers)
   parts_->guards();
   parts_->routes();
   parts_->verify_routes();
+  parts_->mend_routes();
   parts_->bind();
   replace_file(parts_->options.address_file, address_of(parts_->options.host, parts_->port) + "\n",
                0600);

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "bridge/mend.h"
 #include "bridge/status.h"
 #include "bridge/verify/order.h"
 #include "state/model/phase.h"
@@ -39,6 +40,8 @@ struct AdminHandlers {
   std::function<std::uint64_t(const VerifyOrder&)> verify;  // begins; returns its number
   std::function<std::string(std::uint64_t)> verify_answer;  // JSON: how far it is, or the report
   std::function<std::string(const std::string& order)> quarantine;  // JSON for JSON
+  std::function<void(const MendOrder&)> mend = {};                  // begins
+  std::function<std::string()> mend_answer = {};                    // JSON: how far it is, or done
 };
 
 struct AdminOptions {

@@ -27,6 +27,8 @@ struct Parsed {
   AuditOptions audit;
   AbandonOptions abandon;
   DemoOptions demo;
+  DoctorOptions doctor;
+  std::string primary;
   std::string max_pause;
   std::function<ExitCode()> chosen;
   bool json = false;
@@ -183,6 +185,27 @@ void add_audit(CLI::App& app, Parsed& parsed, const Commands& commands) {
   });
 }
 
+void add_doctor(CLI::App& app, Parsed& parsed, const Commands& commands) {
+  CLI::App* doctor = add_command(
+      app, "doctor",
+      "What state each side is in, what is wrong, and with --fix: one way on from all of it",
+      "switchback doctor --fix    # after a restored backup, a lost slot, an ALTER TABLE");
+  doctor->add_flag("--fix", parsed.doctor.fix,
+                   "compare both sides in full, make the other side as the primary is, and go on; "
+                   "what only the other side had is kept in a file");
+  doctor
+      ->add_option("--primary", parsed.primary,
+                   "which side is right, and primary from then on, where that is in doubt")
+      ->check(CLI::IsMember({"old", "postgres"}));
+  doctor->add_flag("--yes", parsed.doctor.yes, "do not ask");
+  doctor->add_flag("--json", parsed.doctor.json, "for programs");
+  doctor->callback([&] {
+    if (!parsed.primary.empty()) parsed.doctor.primary = parse_side(parsed.primary);
+    parsed.json = parsed.doctor.json;
+    parsed.chosen = [&] { return commands.doctor(parsed.global, parsed.doctor); };
+  });
+}
+
 void add_demo(CLI::App& app, Parsed& parsed, const Commands& commands) {
   CLI::App* demo = add_command(
       app, "demo", "The whole story on sample data, with a PostgreSQL of its own, in two minutes",
@@ -248,6 +271,7 @@ int run_cli(int argc, const char* const* argv, const Commands& commands) {
   add_verify(app, parsed, commands);
   add_quarantine(app, parsed, commands);
   add_audit(app, parsed, commands);
+  add_doctor(app, parsed, commands);
   add_demo(app, parsed, commands);
 #ifdef SWITCHBACK_TEST_BUILD
   app.add_subcommand("failpoints", "")->group("")->callback([&] {

@@ -20,6 +20,7 @@ struct Commands {
   std::function<ExitCode(const GlobalOptions&, const AuditOptions&)> audit;
   std::function<ExitCode(const GlobalOptions&, const AbandonOptions&)> abandon;
   std::function<ExitCode(const GlobalOptions&, const DemoOptions&)> demo;
+  std::function<ExitCode(const GlobalOptions&, const DoctorOptions&)> doctor = {};
   std::function<ExitCode()> failpoints;
 };
 

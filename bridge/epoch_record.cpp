@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "state/base/durable_file.h"
@@ -15,15 +16,16 @@ constexpr const char* kNone = "0 0\n";
 
 void require(std::string_view side, const GateState& gate, Epoch recorded) {
   if (gate.epoch >= recorded) return;
-  throw Error(ErrorKind::kHistory, Retry::kNever,
-              fmt::format("{} stands at epoch {}, but was at epoch {}: it is an older copy, "
-                          "restored from a backup or failed over to, and what was written since is "
-                          "not in it",
-                          side, gate.epoch, recorded),
-              {.object = std::string(side),
-               .next = "put the newer one back; or compare both sides, bring what is missing to "
-                       "the side that is to be primary, take the bridge off with remove-old.sql "
-                       "and remove-postgres.sql, and `switchback run` anew"});
+  throw Error(
+      ErrorKind::kHistory, Retry::kNever,
+      fmt::format("{} stands at epoch {}, but was at epoch {}: it is an older copy, "
+                  "restored from a backup or failed over to, and what was written since is "
+                  "not in it",
+                  side, gate.epoch, recorded),
+      {.object = std::string(side),
+       .next = "put the newer one back; or see with `switchback doctor` what each side has, "
+               "and say with `switchback doctor --fix --primary old` (or postgres) which "
+               "of them is right"});
 }
 
 }  // namespace
@@ -41,6 +43,14 @@ void EpochRecord::require_not_older(const GateState& old_side, const GateState& 
   }
   require("the old store", old_side, recorded_old);
   require("PostgreSQL", postgres, recorded_postgres);
+}
+
+Epoch EpochRecord::highest() const {
+  std::istringstream in(read_file(file_));
+  Epoch of_old = 0;
+  Epoch of_postgres = 0;
+  in >> of_old >> of_postgres;
+  return std::max(of_old, of_postgres);
 }
 
 void EpochRecord::note(Epoch old_side, Epoch postgres) {

@@ -18,6 +18,8 @@ class EpochRecord {
   void require_not_older(const GateState& old_side, const GateState& postgres) const;
   /// Durable when it returns.
   void note(Epoch old_side, Epoch postgres);
+  /// The highest of both on record; 0 if there is none.
+  Epoch highest() const;
   /// The bridge was installed anew on both sides: their counting began again.
   void forget();
 

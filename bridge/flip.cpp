@@ -312,8 +312,9 @@ Standing reopen(Gates gates, FlipJournal& journal, Side from, Epoch epoch) {
                           "{} at epoch {}",
                           to_string(old_side.door), old_side.epoch, to_string(postgres.door),
                           postgres.epoch),
-              {.next = "stop all writers, find out who changed the fence or restored a copy, and "
-                       "compare both stores"});
+              {.next = "find out who changed the fence or restored a copy; see with `switchback "
+                       "doctor` what each side has, and say with `switchback doctor --fix "
+                       "--primary old` (or postgres) which of them is right"});
 }
 
 }  // namespace

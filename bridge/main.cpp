@@ -25,5 +25,6 @@ int main(int argc, char** argv) {
                   .audit = audit_command,
                   .abandon = abandon_command,
                   .demo = demo_command,
+                  .doctor = doctor_command,
                   .failpoints = failpoints_command});
 }

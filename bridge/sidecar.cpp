@@ -132,7 +132,9 @@ AdminHandlers Sidecar::handlers() {
           .quarantine =
               [this](const std::string& order) {
                 return to_json(act_on_quarantine(supervisor_, parse_quarantine_order(order)));
-              }};
+              },
+          .mend = [this](const MendOrder& order) { supervisor_.order_mend(order); },
+          .mend_answer = [this] { return supervisor_.mend_answer(); }};
 }
 
 Status Sidecar::status() {

@@ -6,9 +6,11 @@
 #include <utility>
 
 #include "bridge/mapping_builder.h"
+#include "bridge/mending.h"
 #include "bridge/open_gates.h"
 #include "bridge/verify/trailing.h"
 #include "replication/meta.h"
+#include "state/base/advice.h"
 #include "state/base/durable_file.h"
 #include "state/base/json_text.h"
 #include "state/base/log.h"
@@ -23,6 +25,7 @@ using std::chrono::seconds;
 constexpr seconds kDrainAfterCrash{60};
 constexpr seconds kLookWithin{10};
 constexpr seconds kJobWithin{60};
+constexpr seconds kLookAtTablesEvery{10};
 constexpr milliseconds kRetryFirst{200};
 constexpr milliseconds kRetryMost{10'000};
 
@@ -48,6 +51,7 @@ Supervisor::Supervisor(Config config)
       journal_(state_.file("flip")),
       epochs_(state_.file("epochs")),
       pauses_(state_.file("pauses.json")),
+      columns_(state_.file("columns")),
       trail_(state_.file("compared")),
       trailing_(std::make_unique<TrailingVerifier>(*this, trail_)) {}
 
@@ -104,14 +108,31 @@ void Supervisor::set_phase(Phase phase) {
 }
 
 void Supervisor::run(std::stop_token stop) {
+  {
+    const std::lock_guard flip_lock(flip_mutex_);
+    start(stop);
+  }
   while (!stop.stop_requested()) {
+    std::optional<MendOrder> order;
+    bool again = false;
     {
-      const std::lock_guard flip_lock(flip_mutex_);
+      std::unique_lock lock(mutex_);
+      changed_.wait_for(lock, stop, kLookAtTablesEvery,
+                        [&] { return bring_up_again_ || mend_wanted_; });
+      again = std::exchange(bring_up_again_, false);
+      order = std::exchange(mend_wanted_, std::nullopt);
+    }
+    if (stop.stop_requested()) return;
+    if (!order && !again) {
+      look_at_tables();
+      continue;
+    }
+    const std::lock_guard flip_lock(flip_mutex_);
+    if (order) {
+      mend_as_ordered(*order, stop);
+    } else {
       start(stop);
     }
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, stop, [&] { return bring_up_again_; });
-    bring_up_again_ = false;
   }
 }
 
@@ -193,8 +214,8 @@ void Supervisor::require_same_tables() {
   throw Error(ErrorKind::kRefused, Retry::kNever,
               "the mapped tables or their keys are not the ones that capture was installed for",
               {.object = state_.file("tables").string(),
-               .next = "restore the configuration and schema, or `switchback abandon` and begin "
-                       "anew"});
+               .next = std::string("restore the configuration and schema; or, if it is meant, ") +
+                       kDoctorFix});
 }
 
 // Everything works without it until somebody wants to go back, so it is asked for before anything
@@ -241,6 +262,9 @@ void Supervisor::install() {
   site_->postgres->install();
   site_->old_side->install();
   replace_file(state_.file("tables"), mapping_outline(*site_->mapping), 0600);
+  if (columns_.empty() || (for_postgres != 0 && for_old_side != 0)) {
+    columns_.note(switchback::tables_of(*site_));
+  }
   if (planned != 0) {
     audit_.append({"install", "sidecar", fmt::format("{{\"statements\":{}}}", planned)});
   }
@@ -292,9 +316,12 @@ void Supervisor::require_same_log(const Site& site) {
 void Supervisor::start_pump(Side to) {
   auto made = std::make_shared<Pump>(
       fmt::format("pump to {}", to_string(to)),
-      [to, site = site_] {
+      [this, to, site = site_] {
+        columns_.require_same(*site);
+        auto sink = site->of(to).make_sink();
+        require_settled(*sink);
         if (to == Side::kOld) require_same_log(*site);
-        return Pump::Parts{site->of(other(to)).make_source(), site->of(to).make_sink(),
+        return Pump::Parts{site->of(other(to)).make_source(), std::move(sink),
                            [to, site] { return site->of(other(to)).make_reader(); },
                            [to, site] {
                              return std::make_unique<SecondTries>(site->mapping,

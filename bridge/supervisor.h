@@ -12,11 +12,14 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "bridge/columns_record.h"
 #include "bridge/epoch_record.h"
 #include "bridge/flip.h"
 #include "bridge/last_verify.h"
+#include "bridge/mend.h"
 #include "bridge/pause.h"
 #include "bridge/pump.h"
 #include "bridge/site.h"
@@ -82,6 +85,15 @@ class Supervisor {
   /// there was no such moment in time, and then the job may still run later.
   void with_pump(Pump::Job job);
 
+  /// Makes both sides follow one another again, whatever happened to them: see bridge/mending.h.
+  /// By whoever runs no main loop; with one, order_mend() has it done there. Throws Error.
+  MendReport mend(const MendOrder& order, std::stop_token stop, const Sweep::Report& tell);
+  /// Throws Error(kRefused) if one is under way.
+  void order_mend(const MendOrder& order);
+  /// JSON: how far it is, or what it did. Throws what it threw, or Error(kUsage) if none was asked
+  /// for.
+  std::string mend_answer() const;
+
   /// Into the audit log. Throws Error(kDisk).
   void note(const AuditEntry& entry) { audit_.append(entry); }
 
@@ -94,6 +106,8 @@ class Supervisor {
 
  private:
   void bring_up(std::stop_token stop);
+  void mend_as_ordered(const MendOrder& order, std::stop_token stop);
+  void look_at_tables();
   void require_own_state();
   void require_logical_wal();
   void install();
@@ -126,11 +140,15 @@ class Supervisor {
   FlipJournal journal_;
   EpochRecord epochs_;
   const PauseBook pauses_;
+  ColumnsRecord columns_;
   std::mutex flip_mutex_;  // held for the whole of a flip
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  bool bring_up_again_ = false;  // guarded by mutex_
-  Picture picture_;              // guarded by mutex_, but for its pump
+  bool bring_up_again_ = false;                             // guarded by mutex_
+  Picture picture_;                                         // guarded by mutex_, but for its pump
+  std::optional<MendOrder> mend_wanted_;                    // guarded by mutex_
+  MendProgress mending_;                                    // guarded by mutex_
+  std::variant<std::monostate, MendReport, Error> mended_;  // guarded by mutex_: the last one
   // Set by the main loop alone, and guarded by mutex_ for everybody else.
   std::shared_ptr<const Site> site_;
   Trail trail_;                                 // outlives the pump

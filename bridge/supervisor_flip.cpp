@@ -149,6 +149,8 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
                 {.next = "wait until `switchback status` shows forward or reverse"});
   }
   state_.probe();
+  look_at_tables();
+  columns_.require_same(*site_);
   FlipReport report;
   report.outcome = run_flip(request, by, ask, report.sweep);
   if (request.dry_run) return report;

@@ -8,6 +8,7 @@
 #include "replication/codec.h"
 #include "replication/gone_rows.h"
 #include "replication/names.h"
+#include "state/base/advice.h"
 #include "state/base/error.h"
 #include "state/base/mutation.h"
 
@@ -27,9 +28,7 @@ using pgoutput::Value;
   throw Error(ErrorKind::kData, Retry::kNever,
               "the table is no longer as it was mapped: what has happened to it looks like " +
                   relation.difference + "; the pump of this group stops",
-              {.object = table.schema + "." + table.table,
-               .next = "undo that change, or bring mapping and old table in line with it and start "
-                       "the bridge again; nothing is lost while the slot is kept"});
+              {.object = table.schema + "." + table.table, .next = kAfterAlter});
 }
 
 // One table's values become cells of `out`.

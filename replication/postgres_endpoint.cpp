@@ -3,17 +3,35 @@
 #include <fmt/format.h>
 
 #include "replication/check.h"
+#include "replication/fence.h"
 #include "replication/gate.h"
+#include "replication/history.h"
 #include "replication/install.h"
 #include "replication/meta.h"
+#include "replication/names.h"
 #include "replication/quarantine.h"
 #include "replication/reader.h"
 #include "replication/sink.h"
+#include "replication/slot.h"
 #include "replication/source.h"
 #include "replication/standing.h"
 
 namespace switchback {
 namespace {
+
+/// A slot made anew, if PostgreSQL takes writes, and where it begins; else nothing flows from here.
+Position renew_stream(Connection& sql, const std::string& conninfo, const Mapping& mapping,
+                      const std::string& store) {
+  const Result open = sql.exec(
+      "SELECT 1 FROM switchback.group_state WHERE bridge = $1 AND grp = ANY ($2) AND gate = 'open'",
+      {mapping.bridge, text_array(groups_of(mapping, store))});
+  if (open.rows() == 0) return {};
+  Connection replication = Connection::open(
+      conninfo, fmt::format("switchback {} slot", mapping.bridge), ConnectionUse::kReplication);
+  const Lsn begins =
+      renew_slot(sql, replication, mapping.bridge, store, names_for(mapping.bridge, store).slot);
+  return {.history = postgres_history(replication), .value = begins.value, .proof = 0};
+}
 
 class PostgresEndpoint final : public Endpoint {
  public:
@@ -47,6 +65,15 @@ class PostgresEndpoint final : public Endpoint {
   std::map<std::string, std::string> standing() override {
     Connection sql = connect();
     return postgres_standing(sql, *mapping_, options_.store);
+  }
+  std::map<std::string, std::vector<std::string>> columns() override {
+    Connection sql = connect();
+    return postgres_columns(sql, *mapping_, options_.store);
+  }
+  Position renew() override {
+    install();
+    Connection sql = connect();
+    return renew_stream(sql, options_.conninfo, *mapping_, options_.store);
   }
   std::vector<std::string> plan_install() override {
     Connection sql = connect();

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "state/base/advice.h"
 #include "state/base/deadline.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
@@ -99,9 +100,7 @@ void make_slot_ready(Connection& sql, Connection& replication, std::string_view 
   if (writers == Writers::kPossible) {
     throw Error(ErrorKind::kHistory, Retry::kNever,
                 "the slot is gone or useless while PostgreSQL takes writes; changes may be missing",
-                {.object = "slot " + slot,
-                 .sqlstate = {},
-                 .next = "compare both sides in full from the primary before the next flip"});
+                {.object = "slot " + slot, .sqlstate = {}, .next = kDoctorFix});
   }
   if (state.exists) drop_slot(sql, slot);
   // The old record goes first and the new one comes last, so that after a crash a slot never has
@@ -109,6 +108,13 @@ void make_slot_ready(Connection& sql, Connection& replication, std::string_view 
   sql.exec(kForgetBirth, {std::string(bridge), std::string(store)});
   const Lsn born = create_slot(replication, slot);
   sql.exec(kRecordBirth, {std::string(bridge), std::string(store), slot, to_string(born)});
+}
+
+Lsn renew_slot(Connection& sql, Connection& replication, std::string_view bridge,
+               std::string_view store, const std::string& slot) {
+  drop_slot(sql, slot);
+  sql.exec(kForgetBirth, {std::string(bridge), std::string(store)});
+  return create_slot(replication, slot);
 }
 
 void remove_slot(Connection& sql, std::string_view bridge, std::string_view store,

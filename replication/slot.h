@@ -48,6 +48,12 @@ enum class Writers { kFenced, kPossible };
 void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
                      std::string_view store, const std::string& slot, Writers writers);
 
+/// Makes it anew while PostgreSQL takes writes, and says where it begins. Its birth is not put on
+/// record: what lies between the old store's position and there will never be sent, so that the
+/// source refuses it until a full comparison has moved that position to here.
+Lsn renew_slot(Connection& sql, Connection& replication, std::string_view bridge,
+               std::string_view store, const std::string& slot);
+
 /// Drops the slot and its record. Idempotent.
 void remove_slot(Connection& sql, std::string_view bridge, std::string_view store,
                  const std::string& slot);

@@ -14,6 +14,7 @@
 #include "replication/packet_queue.h"
 #include "replication/slot.h"
 #include "replication/stream.h"
+#include "state/base/advice.h"
 #include "state/base/error.h"
 
 namespace switchback {
@@ -22,12 +23,9 @@ namespace {
 using Clock = Deadline::Clock;
 using std::chrono::milliseconds;
 
-constexpr const char* kCompare =
-    "compare both sides in full from the primary before changes flow again";
-
 [[noreturn]] void throw_forked(const std::string& slot, const std::string& what) {
   throw Error(ErrorKind::kHistory, Retry::kNever, what,
-              {.object = "slot " + slot, .sqlstate = {}, .next = kCompare});
+              {.object = "slot " + slot, .sqlstate = {}, .next = kDoctorFix});
 }
 
 // Types the bridge has no binary codec for arrive in a form of their own there, which only their

@@ -31,7 +31,38 @@ constexpr const char* kStanding =
     "p.oid, p.xmin) FROM pg_catalog.pg_publication AS p JOIN pg_catalog.pg_publication_rel AS r ON "
     "r.prpubid = p.oid WHERE p.pubname = {2}";
 
+constexpr const char* kColumns =
+    "WITH RECURSIVE mapped(name, oid) AS ("
+    " SELECT n, pg_catalog.to_regclass(q)::oid FROM unnest($1::text[], $2::text[]) AS m(n, q)"
+    " UNION SELECT m.name, i.inhrelid FROM pg_catalog.pg_inherits AS i"
+    "  JOIN mapped AS m ON i.inhparent = m.oid) "
+    "SELECT m.name, format('%I %s', a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod))"
+    " FROM unnest($1::text[], $2::text[]) AS m(name, q)"
+    " JOIN pg_catalog.pg_attribute AS a ON a.attrelid = pg_catalog.to_regclass(m.q)"
+    " AND a.attnum > 0 AND NOT a.attisdropped "
+    "UNION ALL SELECT m.name, format('PARTITION %I.%I', n.nspname, c.relname)"
+    " FROM mapped AS m JOIN pg_catalog.pg_class AS c ON c.oid = m.oid AND c.relispartition"
+    " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "ORDER BY 1, 2";
+
 }  // namespace
+
+std::map<std::string, std::vector<std::string>> postgres_columns(Connection& sql,
+                                                                 const Mapping& mapping,
+                                                                 const std::string& store) {
+  std::vector<std::string> names, quoted;
+  for (const TableMap& map : mapping.tables) {
+    if (!map.flows() || map.store != store) continue;
+    names.push_back(plain_name(map));
+    quoted.push_back(quoted_name(map));
+  }
+  const Result found = sql.exec(kColumns, {text_array(names), text_array(quoted)});
+  std::map<std::string, std::vector<std::string>> columns;
+  for (int row = 0; row < found.rows(); ++row) {
+    columns[found.string(row, 0)].push_back(found.string(row, 1));
+  }
+  return columns;
+}
 
 std::map<std::string, std::string> postgres_standing(Connection& sql, const Mapping& mapping,
                                                      const std::string& store) {

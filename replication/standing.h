@@ -6,6 +6,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "replication/connection.h"
 #include "state/model/table_map.h"
@@ -14,5 +15,11 @@ namespace switchback {
 
 std::map<std::string, std::string> postgres_standing(Connection& sql, const Mapping& mapping,
                                                      const std::string& store);
+
+/// Per mapped table of the store ("schema.table"): `name type` of each column, and
+/// `PARTITION schema.table` of each that holds a part of its rows.
+std::map<std::string, std::vector<std::string>> postgres_columns(Connection& sql,
+                                                                 const Mapping& mapping,
+                                                                 const std::string& store);
 
 }  // namespace switchback

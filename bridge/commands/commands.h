@@ -71,6 +71,13 @@ struct AbandonOptions {
   bool yes = false;
 };
 
+struct DoctorOptions {
+  bool fix = false;
+  std::optional<Side> primary;  // empty: who is, if that is beyond doubt
+  bool yes = false;
+  bool json = false;
+};
+
 ExitCode run_command(const GlobalOptions& global, const RunOptions& options);
 ExitCode status_command(const GlobalOptions& global, const StatusOptions& options);
 /// cutover and rollback.
@@ -80,6 +87,7 @@ ExitCode quarantine_command(const GlobalOptions& global, const QuarantineOptions
 ExitCode verify_command(const GlobalOptions& global, const VerifyOptions& options);
 ExitCode audit_command(const GlobalOptions& global, const AuditOptions& options);
 ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& options);
+ExitCode doctor_command(const GlobalOptions& global, const DoctorOptions& options);
 ExitCode demo_command(const GlobalOptions& global, const DemoOptions& options);
 /// Hidden; in test builds only: the names of all failpoints.
 ExitCode failpoints_command();

@@ -129,6 +129,12 @@ std::pair<std::string, std::string> value_words(const Cell& a, const Chunk& of_a
   return {words_of(a, of_a, differs), words_of(b, of_b, differs)};
 }
 
+std::string whole_value(const Cell& cell, const Chunk& chunk) {
+  if (cell.kind == Kind::kText || cell.kind == Kind::kJson) return std::string(chunk.text(cell));
+  if (cell.kind == Kind::kBytes) return hex_of(chunk.text(cell));
+  return words_of(cell, chunk, 0);
+}
+
 bool can_be_fetched(const TableMap& map, std::span<const Cell> key, const Chunk& chunk) {
   for (std::uint16_t i = 0; i < map.key_width; ++i) {
     if (key[i].kind != kind_of(map.columns[i].type)) return false;

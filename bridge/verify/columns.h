@@ -21,6 +21,9 @@ std::vector<std::string> columns_not_compared(const TableMap& map);
 std::pair<std::string, std::string> value_words(const Cell& a, const Chunk& of_a, const Cell& b,
                                                 const Chunk& of_b);
 
+/// The whole of a value in words.
+std::string whole_value(const Cell& cell, const Chunk& chunk);
+
 /// Whether a reader can be asked for this key: a misfit's key may hold what its column cannot.
 bool can_be_fetched(const TableMap& map, std::span<const Cell> key, const Chunk& chunk);
 

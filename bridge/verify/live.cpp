@@ -181,6 +181,23 @@ LiveSides locked_sides(Supervisor& supervisor) {
           sides_of(supervisor, standing, false, [](const Position&, Deadline) { return true; })};
 }
 
+SameInPostgres asking(const Config& config) {
+  const auto connection = std::make_shared<std::optional<Connection>>();
+  return [&config, connection](const ColumnMap& column, std::string_view a, std::string_view b) {
+    if (!*connection) connection->emplace(connect(config, "verify"));
+    try {
+      const Result same =
+          (*connection)
+              ->exec(fmt::format("SELECT ($1::{0})::text = ($2::{0})::text", column.type_name),
+                     {std::string(a), std::string(b)});
+      return same.string(0, 0) == "t";
+    } catch (const Error& error) {
+      if (error.kind() == ErrorKind::kUnreachable) throw;
+      return false;  // one of them is no value of the type
+    }
+  };
+}
+
 VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,
                         std::uint64_t rows_per_second, std::stop_token stop,
                         const Sweep::Report& tell) {

@@ -22,8 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 // Rows of unequal buckets that are kept at once, of both sides together.
 constexpr std::uint64_t kMostGathered = 200'000;
-// Differing rows that a report lists and a repair takes in hand; the rest is counted.
-constexpr std::uint64_t kMostListed = 10'000;
 constexpr int kMostRounds = 60;
 constexpr int kMostTries = 5;
 constexpr milliseconds kBetweenTries{500};
@@ -85,8 +83,11 @@ void each_apart(const Gathered& a, const Gathered& b, OnKey on_key) {
 
 }  // namespace
 
-Sweep::Sweep(VerifySides sides, Pace pace, Report tell)
-    : sides_(std::move(sides)), pace_(std::move(pace)), tell_(std::move(tell)) {}
+Sweep::Sweep(VerifySides sides, Pace pace, Report tell, std::uint64_t most_listed)
+    : sides_(std::move(sides)),
+      pace_(std::move(pace)),
+      tell_(std::move(tell)),
+      most_listed_(most_listed) {}
 
 void Sweep::open_readers() {
   if (!readers_[0]) readers_[0] = sides_.make_reader(Side::kOld);
@@ -259,7 +260,7 @@ Chunk Sweep::follow(const TableMap& map, const Chunk& keys, const Suspects::OnDi
 }
 
 void Sweep::note(const TableMap& map, const SeenApart& seen, TableReport& report) {
-  if (listed_ >= kMostListed) {
+  if (listed_ >= most_listed_) {
     ++report.more;
     return;
   }

@@ -25,7 +25,9 @@ class Sweep {
   /// other side. Throws Error.
   using Reapply = std::function<void(const Chunk& keys)>;
 
-  Sweep(VerifySides sides, Pace pace, Report tell);
+  /// `most_listed`: rows that differ which a report lists and a repair takes in hand; the rest is
+  /// counted.
+  Sweep(VerifySides sides, Pace pace, Report tell, std::uint64_t most_listed = 10'000);
 
   /// Compares the tables. A table that cannot be read now is reported as a problem; throws Error if
   /// a side is not there, or on a stop.
@@ -57,6 +59,7 @@ class Sweep {
   const VerifySides sides_;
   const Pace pace_;
   const Report tell_;
+  const std::uint64_t most_listed_;
   std::unique_ptr<RowReader> readers_[2];
   std::map<TableId, Keys> differing_;  // keys as deletes: what repair() is about
   std::uint64_t listed_ = 0;           // rows

@@ -28,6 +28,12 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "state.probe_sync.after",
     "run_dir.rename.before",
     "run_dir.rename.after",
+    "kept.sync.before",
+    "kept.sync.after",
+    "resync.apply.before",
+    "resync.apply.after",
+    "resync.settle.before",
+    "resync.settle.after",
     "audit.sync.before",
     "audit.sync.after",
     // watchers/files
@@ -52,6 +58,8 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     // watchers/sqlite: install
     "sqlite.install.commit.before",
     "sqlite.install.commit.after",
+    "sqlite.renew.commit.before",
+    "sqlite.renew.commit.after",
     "sqlite.remove.commit.before",
     "sqlite.remove.commit.after",
     // watchers/sqlite: gate, sink, backup

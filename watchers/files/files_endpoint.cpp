@@ -69,6 +69,10 @@ class FilesEndpoint final : public Endpoint {
   std::unique_ptr<Endpoint> make_scratch(const fs::path& folder) override;
   std::vector<std::string> plan_install() override;
   void install() override;
+  Position renew() override {
+    install();
+    return FilesLedger::open(options_.ledger, false)->last();
+  }
   std::string removal_script() override;
   void remove() override;
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "state/base/advice.h"
 #include "state/base/error.h"
 #include "watchers/files/ranked_batch.h"
 #include "watchers/files/row_key.h"
@@ -90,7 +91,7 @@ void FilesSource::start(const Position& applied) {
     throw Error(ErrorKind::kHistory, Retry::kNever,
                 "PostgreSQL stands at a position that the ledger of the files does not know: one "
                 "of them was put back from an older copy",
-                {.object = options_.ledger.string()});
+                {.object = options_.ledger.string(), .next = kDoctorFix});
   }
   acknowledged_ = position_;
   find_owed();

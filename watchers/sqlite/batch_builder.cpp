@@ -7,6 +7,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "state/base/advice.h"
 #include "state/base/error.h"
 #include "state/base/mutation.h"
 
@@ -99,8 +100,9 @@ void BatchBuilder::start(const Position& applied) {
     throw Error(ErrorKind::kHistory, Retry::kNever,
                 "the database's log is of another history than the position of the other side",
                 {.object = to_string(applied),
-                 .next = "capture was installed anew or another database took this one's place: "
-                         "stop the pump and load again from the primary"});
+                 .next = std::string("capture was installed anew or another database took this "
+                                     "one's place: ") +
+                         kDoctorFix});
   }
   log_.require(to_mark(applied));
   mark_ = to_mark(applied);

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <utility>
 
+#include "state/base/advice.h"
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
@@ -26,9 +27,8 @@ constexpr std::chrono::microseconds kBetweenTries{50};
 // For calls that have no deadline of their own and meet only short locks.
 constexpr milliseconds kPatience{10'000};
 // For what no step of ours leaves behind.
-constexpr const char* kForeignHand =
-    "find out who restored a copy or changed the tables of switchback; compare both sides, then "
-    "`switchback abandon` and `switchback run` begin anew";
+const std::string kForeignHand =
+    std::string("find out who restored a copy or changed the tables of switchback; ") + kDoctorFix;
 constexpr std::uint64_t kEnoughDiskBytes = std::uint64_t{16} << 20;
 
 bool is_integer(PgType type) {
@@ -224,8 +224,7 @@ Position SqliteGate::mark() {
                                kMetaTable, kLogTable));
     if (!last.executeStep() || last.getColumn(2).isNull()) {
       throw Error(ErrorKind::kHistory, Retry::kNever, "the log of changes is empty",
-                  {.object = path_.string(),
-                   .next = "`switchback abandon`, then `switchback run` loads anew"});
+                  {.object = path_.string(), .next = kDoctorFix});
     }
     return Position{.history = static_cast<std::uint64_t>(last.getColumn(2).getInt64()),
                     .value = static_cast<std::uint64_t>(last.getColumn(0).getInt64()),

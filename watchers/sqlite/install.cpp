@@ -9,11 +9,13 @@
 #include <optional>
 #include <set>
 
+#include "state/base/advice.h"
 #include "state/base/deadline.h"
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
 #include "watchers/sqlite/busy_wait.h"
+#include "watchers/sqlite/fence.h"
 #include "watchers/sqlite/objects.h"
 
 namespace switchback {
@@ -163,6 +165,40 @@ void commit_install(SQLite::Transaction& transaction) {
   failpoint("sqlite.install.commit.after");
 }
 
+void commit_renew(SQLite::Transaction& transaction) {
+  failpoint("sqlite.renew.commit.before");
+  transaction.commit();
+  failpoint("sqlite.renew.commit.after");
+}
+
+/// A table that was rebuilt lost its fence, too.
+void raise_closed_fences(SQLite::Database& database, const Mapping& mapping,
+                         const std::string& store) {
+  std::vector<std::pair<std::string, Epoch>> closed;
+  {
+    SQLite::Statement query(
+        database, fmt::format("SELECT grp, epoch FROM main.{} WHERE door = 'closed'", kGateTable));
+    while (query.executeStep()) {
+      closed.emplace_back(query.getColumn(0).getString(),
+                          static_cast<Epoch>(query.getColumn(1).getInt64()));
+    }
+  }
+  for (const auto& [group, epoch] : closed) {
+    raise_fence(database, fence_triggers(mapping, store, group, epoch));
+  }
+}
+
+Position beginning_of_log(SQLite::Database& database) {
+  SQLite::Statement query(database,
+                          fmt::format("SELECT seq, nonce, (SELECT value FROM main.{} WHERE "
+                                      "name = 'history') FROM main.{} WHERE tbl = -1",
+                                      kMetaTable, kLogTable));
+  query.executeStep();
+  return {.history = static_cast<std::uint64_t>(query.getColumn(2).getInt64()),
+          .value = static_cast<std::uint64_t>(query.getColumn(0).getInt64()),
+          .proof = static_cast<std::uint64_t>(query.getColumn(1).getInt64())};
+}
+
 void commit_remove(SQLite::Transaction& transaction) {
   failpoint("sqlite.remove.commit.before");
   transaction.commit();
@@ -217,11 +253,10 @@ void require_capture(SQLite::Database& database, const Mapping& mapping, const s
     torn += (torn.empty() ? "" : ", ") + mapping.table(table).old_table;
   }
   if (torn.empty()) return;
-  throw Error(
-      ErrorKind::kHistory, Retry::kNever,
-      "its capture triggers are missing or altered, as after a migration that rebuilt the "
-      "table: writes may have gone unseen",
-      {.object = torn, .next = "run `switchback abandon`, then `switchback run` to load again"});
+  throw Error(ErrorKind::kHistory, Retry::kNever,
+              "its capture triggers are missing or altered, as after a migration that rebuilt the "
+              "table: writes may have gone unseen",
+              {.object = torn, .next = kDoctorFix});
 }
 
 SqliteInstall::SqliteInstall(std::filesystem::path path, std::shared_ptr<const Mapping> mapping,
@@ -304,6 +339,26 @@ void SqliteInstall::install() {
     return true;
   };
   in_transaction(path_, work, commit_install);
+}
+
+Position SqliteInstall::renew() {
+  Position begun;
+  const auto work = [&](SQLite::Database& database) {
+    require_same_bridge(database);
+    for (const CaptureTrigger& trigger : present_triggers(database)) {
+      database.exec("DROP TRIGGER IF EXISTS " + quote_identifier(trigger.name));
+    }
+    database.exec(fmt::format("DROP TABLE IF EXISTS {}", kLogTable));
+    WriteProbe probe(database, *mapping_, store_);
+    for (const std::string& statement : missing_statements(database)) database.exec(statement);
+    probe.require_all();
+    require_capture(database, *mapping_, store_);
+    raise_closed_fences(database, *mapping_, store_);
+    begun = beginning_of_log(database);
+    return true;
+  };
+  in_transaction(path_, work, commit_renew);
+  return begun;
 }
 
 std::string SqliteInstall::removal_script() {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "state/model/position.h"
 #include "state/model/table_map.h"
 #include "watchers/sqlite/capture.h"
 
@@ -30,6 +31,10 @@ class SqliteInstall {
   /// Error(kRefused) if the database belongs to another bridge, Error(kBusy) if writers or readers
   /// left no gap.
   void install();
+
+  /// Capture begun anew, for the tables as they are now and whatever was logged before: a new
+  /// history. The gate's rows stay, and the fence is as they say. Returns where the log begins.
+  Position renew();
 
   /// SQL that takes every trace off: for the sqlite3 shell.
   std::string removal_script();

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "state/base/advice.h"
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/mutation.h"
@@ -13,10 +14,9 @@
 namespace switchback {
 namespace {
 
-constexpr const char* kAdvice =
-    "the database was restored, replaced, or lost commits in a power failure; stop the pump and "
-    "load "
-    "again from the primary";
+const std::string kAdvice =
+    std::string("the database was restored, replaced, or lost commits in a power failure: ") +
+    kDoctorFix;
 
 // How many entries are read between two looks at the clock.
 constexpr int kEntriesPerLook = 32;
@@ -86,7 +86,8 @@ LogMark LogReader::install_entry() {
   const std::optional<LogMark> mark = mark_of(install_);
   if (!mark) {
     throw Error(ErrorKind::kHistory, Retry::kNever,
-                "the log no longer begins with the entry made at install", {.object = store_});
+                "the log no longer begins with the entry made at install",
+                {.object = store_, .next = kAdvice});
   }
   return *mark;
 }
@@ -139,7 +140,7 @@ TableId LogReader::table_of(std::int64_t number) const {
   throw Error(ErrorKind::kHistory, Retry::kNever,
               fmt::format("the log names table {}, which the configuration does not map", number),
               {.object = store_,
-               .next = "the configuration changed after the install: run abandon, then run"});
+               .next = std::string("the configuration changed after the install: ") + kDoctorFix});
 }
 
 void LogReader::forked(const LogMark& mark, const char* what) const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "state/base/advice.h"
 #include "state/base/error.h"
 #include "state/model/chunk_spool.h"
 #include "watchers/sqlite/batch_builder.h"
@@ -60,6 +61,21 @@ class Unacknowledged {
   std::deque<Batch> batches_;
 };
 
+/// The CREATE TABLEs as they stand, the bridge's own and SQLite's aside.
+std::string text_of_tables(SQLite::Database& database) {
+  SQLite::Statement query(database,
+                          "SELECT name, sql FROM main.sqlite_schema WHERE type = 'table' AND "
+                          "substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, ?) <> ? "
+                          "ORDER BY name");
+  query.bind(1, static_cast<int>(kTriggerPrefix.size()));
+  query.bind(2, std::string(kTriggerPrefix));
+  std::string text;
+  while (query.executeStep()) {
+    text += query.getColumn(0).getString() + "\n" + query.getColumn(1).getString() + "\n";
+  }
+  return text;
+}
+
 class SqliteSource : public ChangeSource {
  public:
   SqliteSource(std::filesystem::path path, std::shared_ptr<const Mapping> mapping,
@@ -91,6 +107,7 @@ class SqliteSource : public ChangeSource {
   void check_same_file();
   void find_owed();
   std::optional<LogMark> kept_from() const;
+  void require_same_tables();
 
   const std::filesystem::path path_;
   const std::shared_ptr<const Mapping> mapping_;
@@ -104,6 +121,7 @@ class SqliteSource : public ChangeSource {
   std::optional<BatchBuilder> builder_;
   std::optional<BlindSpots> blind_spots_;
   bool wal_ = false;
+  std::string tables_;  // as they were when the database was opened
 
   int busy_tries_ = 0;
   LogMark acknowledged_;
@@ -142,11 +160,16 @@ void SqliteSource::open(const Position& applied) {
   wal_ = in_wal_mode(*database_);
   if (!database_->tableExists(std::string(kLogTable))) {
     throw Error(ErrorKind::kHistory, Retry::kNever, "capture is not installed in this database",
-                {.object = path_.string(), .next = "run switchback run, which installs it"});
+                {.object = path_.string(), .next = kDoctorFix});
   }
   builder_.emplace(
       *database_, *mapping_, store_, spool_folder_,
-      [this] { require_capture(*database_, *mapping_, store_); }, limits_.on_round);
+      [this] {
+        require_capture(*database_, *mapping_, store_);
+        require_same_tables();
+      },
+      limits_.on_round);
+  tables_ = text_of_tables(*database_);
   blind_spots_.emplace(*database_, wal_, *mapping_, store_);
   builder_->start(applied);
   acknowledged_ = builder_->mark();
@@ -183,6 +206,14 @@ void SqliteSource::check_same_file() {
   throw Error(ErrorKind::kUnreachable, Retry::kLater,
               "the database file was moved, replaced or written over by another",
               {.object = path_.string(), .next = "put the database back, or wait for the new one"});
+}
+
+// Whoever starts us looks at the tables first, and knows what an ALTER means.
+void SqliteSource::require_same_tables() {
+  if (text_of_tables(*database_) == tables_) return;
+  throw Error(ErrorKind::kBusy, Retry::kLater,
+              "a table was made, altered or dropped; the tables are looked at again",
+              {.object = path_.string()});
 }
 
 Pull SqliteSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {

@@ -1,8 +1,12 @@
 #include "watchers/sqlite/sqlite_endpoint.h"
 
+#include <chrono>
 #include <utility>
 
+#include "state/base/deadline.h"
+#include "state/base/sql_quote.h"
 #include "watchers/sqlite/backup.h"
+#include "watchers/sqlite/busy_wait.h"
 #include "watchers/sqlite/check.h"
 #include "watchers/sqlite/gate.h"
 #include "watchers/sqlite/install.h"
@@ -10,6 +14,7 @@
 #include "watchers/sqlite/power_loss.h"
 #include "watchers/sqlite/quarantine.h"
 #include "watchers/sqlite/reader.h"
+#include "watchers/sqlite/schema.h"
 #include "watchers/sqlite/scratch.h"
 #include "watchers/sqlite/sink.h"
 #include "watchers/sqlite/source.h"
@@ -17,11 +22,32 @@
 namespace switchback {
 namespace {
 
+constexpr std::chrono::seconds kLookPatience{10};
+
 /// Any DDL raises it, also one that takes a trigger away and puts it back.
 std::string schema_number(const std::filesystem::path& path) {
   SQLite::Database database = open_database(path, SqliteUse::kRead);
   try {
     return database.execAndGet("PRAGMA main.schema_version").getString();
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path);
+  }
+}
+
+/// Of all tables: one that is new shows as well.
+std::map<std::string, std::vector<std::string>> sqlite_columns(const std::filesystem::path& path) {
+  std::map<std::string, std::vector<std::string>> out;
+  SQLite::Database database = open_database(path, SqliteUse::kRead);
+  try {
+    const BusyWait patience(database.getHandle(), Deadline::in(kLookPatience));
+    const SQLite::Transaction snapshot(database);
+    for (const SqliteTable& table : read_schema(database)) {
+      auto& columns = out[table.name];
+      for (const SqliteColumn& column : table.columns) {
+        columns.push_back(quote_identifier(column.name) + " " + column.declared_type);
+      }
+    }
+    return out;
   } catch (const SQLite::Exception& error) {
     throw_sqlite_error(error, path);
   }
@@ -65,6 +91,10 @@ class SqliteEndpoint final : public Endpoint {
     scratch->install();
     return scratch;
   }
+  std::map<std::string, std::vector<std::string>> columns() override {
+    return sqlite_columns(options_.path);
+  }
+  Position renew() override { return installer().renew(); }
   std::vector<std::string> plan_install() override { return installer().plan(); }
   void install() override { installer().install(); }
   std::string removal_script() override { return installer().removal_script(); }

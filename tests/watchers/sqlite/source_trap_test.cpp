@@ -219,7 +219,15 @@ TEST_P(BlindSpot, WhatHasAReasonIsNoUnexplainedCommit) {
                           "VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)", "CREATE TABLE notes(x)",
                           "INSERT INTO notes VALUES (1)", "UPDATE notes SET x = 2"}) {
     store_->application().tryExec(sql);
-    pull_batch(*source_, *replica_, milliseconds(100));
+    try {
+      pull_batch(*source_, *replica_, milliseconds(100));
+    } catch (const Error& error) {
+      // Of a new table the pump is told, which then looks at the tables and starts again.
+      EXPECT_EQ(std::string_view(sql), "CREATE TABLE notes(x)") << error.what();
+      EXPECT_EQ(error.retry(), Retry::kLater);
+      source_->start(applied_);
+      pull_batch(*source_, *replica_, milliseconds(100));
+    }
     EXPECT_EQ(source_->counts().unexplained, 0u) << sql;
   }
   EXPECT_EQ(replica_->rows(), Replica::rows_of(store_->application(), *store_->mapping()));
