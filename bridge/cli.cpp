@@ -163,7 +163,8 @@ void add_quarantine(CLI::App& app, Parsed& parsed, const Commands& commands) {
             "Read the row again from the primary and apply it; after you mended the cause",
             "switchback quarantine retry --all");
   add_doing(QuarantineVerb::kAccept, "accept",
-            "Leave the other side's row as it is: flips no longer wait for it",
+            "Leave the other side's row as it is: flips no longer wait for it. A file that is held "
+            "(--table file) is let through",
             "switchback quarantine accept --table public.orders --key 42");
   add_doing(
       QuarantineVerb::kDrop, "drop",

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "bridge/quarantine.h"
 #include "state/base/failpoint.h"
 #include "state/base/log.h"
 

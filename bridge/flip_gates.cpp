@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "bridge/quarantine.h"
+
 namespace switchback {
 namespace {
 
@@ -55,10 +57,7 @@ std::vector<FlipCheck> pump_checks(const PumpProgress& pump, Side to) {
     found.push_back(
         {"readable", fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
          "all of it", false,
-         fmt::format("{}, then `switchback {}` again",
-                     trouble.held ? "put the records back, or delete them in smaller steps"
-                                  : "mend it on the primary",
-                     command_for(to))});
+         fmt::format("{}, then `switchback {}` again", trouble_cure(trouble), command_for(to))});
   }
   if (pump.troubles.empty()) found.push_back({"readable", "all of it", "all of it"});
   std::vector<FlipCheck> out;

@@ -134,6 +134,7 @@ MendReport mend_bridge(const Site& site, const BridgeRecords& records, const Men
   site.postgres->install();
   require_loaded(site);
   const Position from_old = site.old_side->renew();
+  site.old_side->adopt(*site.postgres->make_reader());
   // From here on no pump flows, in whichever direction, until the end is reached.
   record_position(*site.old_side, kUnsettled);
   record_position(*site.postgres, kUnsettled);

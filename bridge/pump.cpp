@@ -21,6 +21,21 @@ constexpr milliseconds kLookWhileUnsynced{2};
 constexpr milliseconds kLagEvery{100};
 constexpr milliseconds kRateOver{2'000};
 
+// Once when it begins, and once when it is over.
+void log_troubles(const std::string& pump, const std::vector<SourceTrouble>& before,
+                  const std::vector<SourceTrouble>& now) {
+  for (const SourceTrouble& trouble : now) {
+    if (std::find(before.begin(), before.end(), trouble) != before.end()) continue;
+    log_warning(fmt::format("{}: {} is left as it was: {}", pump, trouble.what, trouble.why));
+  }
+  for (const SourceTrouble& trouble : before) {
+    const bool there = std::any_of(now.begin(), now.end(), [&](const SourceTrouble& other) {
+      return other.what == trouble.what;
+    });
+    if (!there) log_info(fmt::format("{}: {} is read again", pump, trouble.what));
+  }
+}
+
 constexpr const char* kFlipUnderWay = "a flip is under way, or the load builds constraints";
 
 }  // namespace
@@ -325,7 +340,11 @@ void Pump::publish_lag(Parts& parts) {
   const Lag lag = parts.source->lag();
   const SourceCounts counts = parts.source->counts();
   std::vector<SourceTrouble> troubles = parts.source->troubles();
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  const std::vector<SourceTrouble> before = progress_.troubles;
+  lock.unlock();
+  log_troubles(name_, before, troubles);
+  lock.lock();
   progress_.lag = lag;
   progress_.troubles = std::move(troubles);
   progress_.counts.prunes = counts_before_.prunes + counts.prunes;

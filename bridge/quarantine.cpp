@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <memory>
 #include <utility>
 
 #include "bridge/reapply.h"
@@ -148,6 +149,43 @@ std::vector<QuarantineResult> act_on_part(Supervisor& supervisor, const Quaranti
   return std::move(part->results);
 }
 
+// A held change is not a row that was refused: to accept it is to let it through.
+QuarantineResult act_on_held(Supervisor& supervisor, const QuarantineOrder& order,
+                             const QuarantineEntry& entry) {
+  const auto result = [&](bool done, std::string what) {
+    return QuarantineResult{entry.name, entry.key, done, std::move(what)};
+  };
+  switch (order.action) {
+    case QuarantineAction::kRetry:
+      return result(false, "still held: " + entry.reason);
+    case QuarantineAction::kDrop:
+      return result(false,
+                    "a change that is held cannot be dropped: put the records back into the "
+                    "file, and it ends by itself; or accept it");
+    case QuarantineAction::kAccept:
+      break;
+  }
+  if (order.filter.key.empty()) {
+    return result(false,
+                  "held: what deletes so much is let through by its name only, with --table "
+                  "and --key");
+  }
+  const auto site = supervisor.site();
+  const Side primary = supervisor.picture().primary;
+  // Between two batches of the pump, which then finds what was let through at once.
+  auto answer = std::make_shared<QuarantineResult>();
+  supervisor.with_pump([=, &supervisor](Pump::Parts&, const Position&) {
+    supervisor.note({"quarantine accept", order.by, detail_of({entry})});
+    try {
+      site->of(primary).let_through(entry);
+      *answer = result(true, "let through: the rows go on the other side, too");
+    } catch (const Error& error) {
+      *answer = result(false, error.what());
+    }
+  });
+  return *answer;
+}
+
 std::string key_as_entry_has_it(const std::string& key) {
   if (key.starts_with('[')) return key;
   std::string text = "[";
@@ -183,6 +221,27 @@ std::string quarantine_needs_you(std::uint64_t open) {
       open);
 }
 
+std::string shell_word(std::string text) {
+  const auto plain = [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           c == '-' || c == '.' || c == ':' || c == '@' || c == '/';
+  };
+  if (!text.empty() && text.front() != '-' && std::all_of(text.begin(), text.end(), plain)) {
+    return text;
+  }
+  for (std::size_t at = 0; (at = text.find('\'', at)) != text.npos; at += 4) {
+    text.replace(at, 1, R"('\'')");
+  }
+  return "'" + text + "'";
+}
+
+std::string trouble_cure(const SourceTrouble& trouble) {
+  if (!trouble.held) return "mend it on the primary";
+  return "put the records back, or, if it is meant, let it through: `switchback quarantine accept "
+         "--table file --key " +
+         shell_word(trouble.what) + "`";
+}
+
 bool QuarantineFilter::matches(const QuarantineEntry& entry) const {
   const bool same_table = table.empty() || entry.name == table || entry.name.ends_with("." + table);
   return same_table && (key.empty() || entry.key == key_as_entry_has_it(key));
@@ -201,6 +260,11 @@ std::vector<QuarantineResult> act_on_quarantine(Supervisor& supervisor,
     if (!again && order.filter.matches(entry)) wanted.push_back(name_of(entry));
   }
   std::vector<QuarantineResult> results;
+  for (const auto& entry : site->of(supervisor.picture().primary).quarantine()) {
+    if (entry.held && order.filter.matches(entry)) {
+      results.push_back(act_on_held(supervisor, order, entry));
+    }
+  }
   for (std::size_t at = 0; at < wanted.size(); at += kMostInPart) {
     const auto begin = wanted.begin() + static_cast<std::ptrdiff_t>(at);
     const auto size = static_cast<std::ptrdiff_t>(std::min(kMostInPart, wanted.size() - at));

@@ -14,6 +14,7 @@
 
 namespace switchback {
 
+/// A change that the primary holds back is an entry, too: accepted, it goes through.
 enum class QuarantineAction {
   kRetry,   // read the row again from the primary and apply it
   kAccept,  // leave the other side's row as it is, and stop blocking flips
@@ -38,6 +39,10 @@ struct QuarantineOrder {
 
 /// What `status` says to a person where there are open entries.
 std::string quarantine_needs_you(std::uint64_t open);
+/// As a shell takes it.
+std::string shell_word(std::string text);
+/// What is to be done about a trouble of the source, for `status` and for a flip.
+std::string trouble_cure(const SourceTrouble& trouble);
 
 std::string to_json(const QuarantineOrder& order);
 /// Throws Error(kUsage).

@@ -54,7 +54,7 @@ std::vector<std::string> needs_you(const Picture& picture) {
   }
   for (const SourceTrouble& trouble : picture.pump.troubles) {
     out.push_back(fmt::format("{}: {}; {}", trouble.what, trouble.why,
-                              trouble.held ? "if it is meant, do it in smaller steps"
+                              trouble.held ? trouble_cure(trouble)
                                            : "its rows in PostgreSQL stay as they are until it can "
                                              "be read, and a flip waits for it"));
   }

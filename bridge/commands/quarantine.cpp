@@ -37,21 +37,10 @@ std::vector<Entry> read_entries(const Site& site, const QuarantineFilter& filter
   return entries;
 }
 
-/// As a shell takes it.
-std::string key_argument(std::string key) {
+std::string key_argument(const std::string& key) {
   const bool alone = key.starts_with("[\"") && key.ends_with("\"]");
   const std::string inner = alone ? key.substr(2, key.size() - 4) : "";
-  const auto plain = [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
-           c == '-' || c == '.' || c == ':' || c == '@';
-  };
-  if (!inner.empty() && inner.front() != '-' && std::all_of(inner.begin(), inner.end(), plain)) {
-    return inner;
-  }
-  for (std::size_t at = 0; (at = key.find('\'', at)) != key.npos; at += 4) {
-    key.replace(at, 1, R"('\'')");
-  }
-  return "'" + key + "'";
+  return !inner.empty() && shell_word(inner) == inner ? inner : shell_word(key);
 }
 
 std::string which(const QuarantineEntry& entry) {
@@ -65,7 +54,15 @@ void write_entry(JsonWriter& json, const Entry& one) {
       .member("reason", one.entry.reason)
       .member("sqlstate", one.entry.sqlstate)
       .member("since", one.entry.since)
-      .member("accepted", one.entry.accepted);
+      .member("accepted", one.entry.accepted)
+      .member("held", one.entry.held);
+}
+
+std::string headline(const Entry& one) {
+  const QuarantineEntry& entry = one.entry;
+  return fmt::format("{} {}  {} by {} since {}{}", entry.name, entry.key,
+                     entry.held ? "held back" : "refused", to_string(one.refused_by), entry.since,
+                     entry.accepted ? ", accepted" : "");
 }
 
 // ---- list
@@ -85,9 +82,7 @@ ExitCode list(const Site& site, const QuarantineFilter& filter, bool as_json) {
   }
   if (entries.empty()) fmt::print("nothing is in quarantine\n");
   for (const Entry& one : entries) {
-    fmt::print("{} {}  refused by {} since {}{}\n    {}\n", one.entry.name, one.entry.key,
-               to_string(one.refused_by), one.entry.since, one.entry.accepted ? ", accepted" : "",
-               one.entry.reason);
+    fmt::print("{}\n    {}\n", headline(one), one.entry.reason);
   }
   if (!entries.empty()) {
     fmt::print("what can be done: switchback quarantine show {}\n", which(entries.front().entry));
@@ -158,6 +153,14 @@ void print_next(const QuarantineEntry& entry) {
       these);
 }
 
+void print_next_of_held(const QuarantineEntry& entry) {
+  fmt::print(
+      "  what can be done:\n"
+      "    put the records back into the file: the entry ends by itself\n"
+      "    let it through, as the file stands then: switchback quarantine accept {}\n",
+      which(entry));
+}
+
 void write_row(JsonWriter& json, const char* side, const TableMap& table, const Seen& seen) {
   json.key(side);
   if (seen.row.empty()) {
@@ -205,9 +208,11 @@ ExitCode show(const Site& site, const QuarantineFilter& filter, bool as_json) {
     return ExitCode::kDone;
   }
   for (const Entry& one : entries) {
-    fmt::print("{} {}  refused by {} since {}{}\n  reason: {}\n", one.entry.name, one.entry.key,
-               to_string(one.refused_by), one.entry.since, one.entry.accepted ? ", accepted" : "",
-               one.entry.reason);
+    fmt::print("{}\n  reason: {}\n", headline(one), one.entry.reason);
+    if (one.entry.held) {
+      print_next_of_held(one.entry);
+      continue;
+    }
     BothSides both;
     look_at_both(site, one.entry, both);
     if (both.named) {

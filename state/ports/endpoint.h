@@ -37,6 +37,8 @@ struct QuarantineEntry {
   std::string sqlstate;
   std::string since;  // UTC, ISO 8601
   bool accepted = false;
+  // A change that this side, as the primary, keeps back until a person lets it through.
+  bool held = false;
 };
 
 /// schema.table as people read it, without quotes.
@@ -61,8 +63,14 @@ class Endpoint {
   virtual void backup(const std::filesystem::path& /*name*/) {}
 
   /// The book of what this side could not take, accepted entries too, by table and key; empty while
-  /// nothing is installed.
+  /// nothing is installed. While it is primary also what it holds back.
   virtual std::vector<QuarantineEntry> quarantine() { return {}; }
+  /// Takes what it held back as it stands now: durably on its way when this returns. Throws
+  /// Error(kBusy) if it is being written just now, Error(kRefused) if nothing of that name is held.
+  virtual void let_through(const QuarantineEntry& /*held*/) {}
+  /// Called when what this side knew of itself was lost and made anew, before all its rows are
+  /// compared with those of `others`: identities that were made up are taken from there again.
+  virtual void adopt(RowReader& /*others*/) {}
 
   /// What must stay as it is for a comparison made earlier to hold: fences, capture, what carries
   /// changes, the tables' own shape. Name -> how it stands, so that even what was changed and put

@@ -61,14 +61,16 @@ class DocumentParser {
     if (text_.size() >= UINT32_MAX) fail(0, "4 GiB or more in one value");
     if (text_.starts_with("\xEF\xBB\xBF")) fail(0, "a byte order mark, which JSON does not have");
     if (!simdjson::validate_utf8(text_.data(), text_.size())) {
-      fail(first_invalid(text_), "a byte that is not UTF-8");
+      // What stands before it says where in the document it is.
+      text_ = text_.substr(0, first_invalid(text_));
+      cut_ = true;
     }
     document_.values_.reserve(text_.size() / 12 + 4);
     blanks();
     value(0, 0);
     while (!open_.empty()) step();
     blanks();
-    if (at_ != text_.size()) fail(at_, "something follows the value's end");
+    if (cut_ || at_ != text_.size()) fail(at_, "something follows the value's end");
     return std::move(document_);
   }
 
@@ -93,6 +95,7 @@ class DocumentParser {
                      ? std::to_string(index)
                      : document_.name(node);
     }
+    if (cut_) refuse(text_, document_.origin_, text_.size(), pointer, "a byte that is not UTF-8");
     refuse(text_, document_.origin_, offset, pointer, what);
   }
 
@@ -286,6 +289,7 @@ class DocumentParser {
     }
   }
 
+  bool cut_ = false;  // text_ ends where it is not UTF-8 any more
   std::string_view text_;
   std::size_t at_ = 0;
   Document document_;

@@ -24,13 +24,14 @@ struct FileDiff::Match {
   std::size_t end(std::size_t size) const { return size - back; }
 };
 
-void FileDiff::refuse_mass_delete(std::size_t before, std::size_t gone, std::string_view path) {
-  if (gone <= kFewRecords || 2 * gone <= before) return;
+void FileDiff::refuse_mass_delete(std::size_t before, std::size_t gone,
+                                  std::string_view path) const {
+  if (mass_ == MassDelete::kTake || gone <= kFewRecords || 2 * gone <= before) return;
   throw Error(
       ErrorKind::kRefused, Retry::kLater,
       fmt::format("{} of its {} records are gone at once: held, nothing was deleted", gone, before),
       {.object = std::string(path),
-       .next = "put the records back, or delete them in smaller steps"});
+       .next = "put the records back, or let it through with `switchback quarantine accept`"});
 }
 
 FileDiff::Match FileDiff::match(const std::vector<RecordEntry>& before, RecordInputs& now) const {

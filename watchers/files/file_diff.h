@@ -26,15 +26,19 @@ struct DiffOutcome {
   std::set<std::int64_t> again;  // files whose records are to be compared anew: a key became free
 };
 
+/// What becomes of a change that would delete most of a file's records.
+enum class MassDelete : std::uint8_t { kHold, kTake };
+
 class FileDiff {
  public:
   /// `give` takes the changes as they are found; may be nullptr.
-  FileDiff(const Mapping& mapping, const Lens& lens, FilesLedger& ledger, RankedBatch* give)
-      : mapping_(mapping), lens_(lens), ledger_(ledger), give_(give) {}
+  FileDiff(const Mapping& mapping, const Lens& lens, FilesLedger& ledger, RankedBatch* give,
+           MassDelete mass)
+      : mapping_(mapping), lens_(lens), ledger_(ledger), give_(give), mass_(mass) {}
 
   /// Throws Error(kData) on contents that cannot be taken, Error(kRefused) if they would delete
-  /// most of the file's records; then nothing was written. `known` is the file as the ledger has
-  /// it, with id 0 if it does not.
+  /// most of the file's records and that is held; then nothing was written. `known` is the file as
+  /// the ledger has it, with id 0 if it does not.
   DiffOutcome take(KnownFile known, const FileBytes& file);
   /// The file is gone, and its records with it. Throws Error(kRefused) as take().
   DiffOutcome remove(const KnownFile& known);
@@ -44,7 +48,7 @@ class FileDiff {
   using Gone = std::map<std::pair<TableId, std::string>, Hash128>;
 
   Match match(const std::vector<RecordEntry>& before, RecordInputs& now) const;
-  static void refuse_mass_delete(std::size_t before, std::size_t gone, std::string_view path);
+  void refuse_mass_delete(std::size_t before, std::size_t gone, std::string_view path) const;
   bool moved_elsewhere(std::uint64_t record) const;
   void let_go(std::uint64_t record, Gone& gone);
   void tell(TableId table, std::string_view key);
@@ -60,6 +64,7 @@ class FileDiff {
   const Lens& lens_;
   FilesLedger& ledger_;
   RankedBatch* const give_;
+  const MassDelete mass_;
   DiffOutcome outcome_;
 };
 

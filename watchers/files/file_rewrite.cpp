@@ -4,8 +4,10 @@
 #include <numeric>
 
 #include "state/base/error.h"
+#include "watchers/files/large_file.h"
 #include "watchers/files/record_path.h"
 #include "watchers/files/row_key.h"
+#include "watchers/files/spooled_text.h"
 
 namespace switchback {
 namespace {
@@ -167,7 +169,31 @@ void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size
   entries_[at] = {inputs.hash(at), touched.record};
 }
 
-std::optional<std::string> FileRewrite::finish(const std::string& base) {
+std::string FileRewrite::take_current() {
+  style();
+  inputs_.reset();
+  return std::move(current_.bytes);
+}
+
+std::string FileRewrite::edited(std::string base, const std::filesystem::path& spool_folder) {
+  const RecordsLayout& layout = lens_.collection().records;
+  std::vector<RecordEdit> edits;
+  for (const Edit& edit : edits_) edits.push_back(edit.edit);
+  FileRecords records;
+  if (known_) records = divide(base, layout, place_.second);
+  if (base.size() <= static_cast<std::size_t>(kLargeFile)) {
+    return edit_records(base, records, layout, edits, style());
+  }
+  SpooledText out(spool_folder);
+  edit_records(base, records, layout, edits, style(),
+               [&](std::string_view text) { out.append(text); });
+  std::string().swap(base);
+  records = {};
+  return out.take();
+}
+
+std::optional<std::string> FileRewrite::finish(std::string base,
+                                               const std::filesystem::path& spool_folder) {
   sort_edits();
   const auto touched = apply_edits();
   const Collection& collection = lens_.collection();
@@ -177,12 +203,8 @@ std::optional<std::string> FileRewrite::finish(const std::string& base) {
     if (known_) ledger_.forget_file(known_->id);
     return std::nullopt;
   }
-  std::vector<RecordEdit> edits;
-  for (const Edit& edit : edits_) edits.push_back(edit.edit);
-  FileRecords records;
-  if (known_) records = divide(base, collection.records, place_.second);
   FileBytes now;
-  now.bytes = edit_records(base, records, collection.records, edits, style());
+  now.bytes = edited(std::move(base), spool_folder);
   now.stamp.size = static_cast<std::int64_t>(now.bytes.size());
   KnownFile file;
   file.collection = place_.first;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -38,10 +39,11 @@ class FileRewrite {
   void insert(RecordText text, std::uint64_t record, bool at_start);
 
   /// The new bytes; nullopt if the file goes with its only record. Brings the ledger up to date.
-  /// `base` are the file's bytes as other collections left them, whose records stand elsewhere.
-  std::optional<std::string> finish(const std::string& base);
-
-  const FileBytes& current() const { return current_; }
+  /// `base` are the file's bytes as other collections left them, whose records stand elsewhere;
+  /// without such ones, take_current(). Those of a large file and the new ones are not in memory at
+  /// one time: `spool_folder` has one of them.
+  std::optional<std::string> finish(std::string base, const std::filesystem::path& spool_folder);
+  std::string take_current();
   const std::optional<KnownFile>& known() const { return known_; }
 
  private:
@@ -57,6 +59,7 @@ class FileRewrite {
   const TextStyle& style();
   void sort_edits();
   std::vector<std::pair<std::size_t, Touched*>> apply_edits();
+  std::string edited(std::string base, const std::filesystem::path& spool_folder);
   void note_record(std::int64_t file, RecordInputs& inputs, std::size_t at, Touched& touched);
 
   const Mapping& mapping_;
@@ -64,7 +67,7 @@ class FileRewrite {
   FilesLedger& ledger_;
   const FilePlace place_;
   const std::optional<KnownFile> known_;
-  const FileBytes current_;
+  FileBytes current_;
   std::optional<TextStyle> style_;
   std::optional<RecordInputs> inputs_;
   std::vector<RecordEntry> entries_;

@@ -79,29 +79,22 @@ class Bracketed {
     }
   }
 
-  std::string edited(const std::vector<Item>& items) const {
-    std::size_t size = file_.size();
-    for (const Item& item : items) {
-      if (item.edit != nullptr) size += 2 * (item.edit->bytes.size() + item.edit->name.size());
-    }
-    std::string out;
-    out.reserve(size);  // grown step by step, a large file would be held twice
-    out += file_.substr(0, records_.begin + 1);
+  void edited(const std::vector<Item>& items, const TextOut& out) const {
+    out(file_.substr(0, records_.begin + 1));
     for (std::size_t i = 0; i < items.size(); ++i) {
       const auto old = items[i].old;
       if (i == 0) {
-        out += lead_;
+        out(lead_);
       } else if (old && items[i - 1].old && *items[i - 1].old + 1 == *old) {
         const std::size_t end = records_.records[*old - 1].end;
-        out += file_.substr(end, begin_of(*old) - end);
+        out(file_.substr(end, begin_of(*old) - end));
       } else {
-        out += between_;
+        out(between_);
       }
       append(out, items[i]);
     }
-    if (!items.empty()) out += tail_;
-    out += file_.substr(records_.end - 1);
-    return out;
+    if (!items.empty()) out(tail_);
+    out(file_.substr(records_.end - 1));
   }
 
  private:
@@ -110,24 +103,24 @@ class Bracketed {
     return span.name_begin == span.name_end ? span.begin : span.name_begin;
   }
 
-  void append(std::string& out, const Item& item) const {
+  void append(const TextOut& out, const Item& item) const {
     const bool map = records_.frame == Frame::kMap;
     if (!item.old) {
-      if (map) out += style_.quote(item.edit->name) + style_.colon;
-      out += indented(item.edit->bytes, indent_);
+      if (map) out(style_.quote(item.edit->name) + style_.colon);
+      out(indented(item.edit->bytes, indent_));
       return;
     }
     const RecordSpan& span = records_.records[*item.old];
     const bool renamed =
         map && item.edit != nullptr && item.edit->name != records_.name(file_, *item.old);
     if (renamed) {
-      out += style_.quote(item.edit->name);
-      out += file_.substr(span.name_end, span.begin - span.name_end);
+      out(style_.quote(item.edit->name));
+      out(file_.substr(span.name_end, span.begin - span.name_end));
     } else {
-      out += file_.substr(begin_of(*item.old), span.begin - begin_of(*item.old));
+      out(file_.substr(begin_of(*item.old), span.begin - begin_of(*item.old)));
     }
-    out += item.edit != nullptr ? std::string_view(item.edit->bytes)
-                                : file_.substr(span.begin, span.end - span.begin);
+    out(item.edit != nullptr ? std::string_view(item.edit->bytes)
+                             : file_.substr(span.begin, span.end - span.begin));
   }
 
   std::string_view file_;
@@ -245,8 +238,15 @@ std::string edit_records(std::string_view file, const FileRecords& records,
   if (edits.empty()) return std::string(file);
   switch (records.frame) {
     case Frame::kArray:
-    case Frame::kMap:
-      return Bracketed(file, records, style).edited(items_after(records, edits));
+    case Frame::kMap: {
+      std::size_t size = file.size();
+      for (const RecordEdit& edit : edits) size += 2 * (edit.bytes.size() + edit.name.size());
+      std::string out;
+      out.reserve(size);  // grown step by step, a large file would be held twice
+      Bracketed(file, records, style)
+          .edited(items_after(records, edits), [&](std::string_view text) { out += text; });
+      return out;
+    }
     case Frame::kLines:
       return edited_lines(file, records, items_after(records, edits), style);
     case Frame::kOpaque:
@@ -276,6 +276,14 @@ std::string edit_records(std::string_view file, const FileRecords& records,
       return edits.back().bytes;
   }
   return std::string(file);
+}
+
+void edit_records(std::string_view file, const FileRecords& records, const RecordsLayout& layout,
+                  const std::vector<RecordEdit>& edits, const TextStyle& style,
+                  const TextOut& out) {
+  const bool bracketed = records.frame == Frame::kArray || records.frame == Frame::kMap;
+  if (!bracketed || edits.empty()) return out(edit_records(file, records, layout, edits, style));
+  Bracketed(file, records, style).edited(items_after(records, edits), out);
 }
 
 }  // namespace switchback

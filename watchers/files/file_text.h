@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -30,5 +31,10 @@ struct RecordEdit {
 std::string edit_records(std::string_view file, const FileRecords& records,
                          const RecordsLayout& layout, const std::vector<RecordEdit>& edits,
                          const TextStyle& style);
+
+using TextOut = std::function<void(std::string_view)>;
+/// The same, given out piece by piece where it stands between brackets.
+void edit_records(std::string_view file, const FileRecords& records, const RecordsLayout& layout,
+                  const std::vector<RecordEdit>& edits, const TextStyle& style, const TextOut& out);
 
 }  // namespace switchback

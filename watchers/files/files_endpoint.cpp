@@ -1,12 +1,16 @@
 #include "watchers/files/files_endpoint.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <map>
 #include <set>
 
+#include "state/base/deadline.h"
 #include "state/base/error.h"
+#include "state/base/json_text.h"
+#include "watchers/files/adopt.h"
 #include "watchers/files/app_locks.h"
 #include "watchers/files/backup.h"
 #include "watchers/files/file_losses.h"
@@ -25,6 +29,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using Level = Finding::Level;
+
+// How long a file may be under the application's pen before it is not let through for now.
+constexpr std::chrono::seconds kPatience{2};
+constexpr int kBetweenTriesMs = 5;
 
 std::string quoted(const std::string& path) {
   std::string out = "'";
@@ -57,28 +65,22 @@ class FilesEndpoint final : public Endpoint {
   }
   std::vector<Finding> check() override;
   void backup(const fs::path& name) override { backup_files(*documents_, name); }
-  std::vector<QuarantineEntry> quarantine() override {
-    std::error_code code;
-    if (!fs::exists(options_.ledger, code)) return {};
-    auto entries = FilesLedger::open(options_.ledger, false)->quarantine();
-    for (QuarantineEntry& entry : entries) {
-      entry.table = find_qualified(*mapping_, entry.name);
-    }
-    return entries;
-  }
+  std::vector<QuarantineEntry> quarantine() override;
+  void let_through(const QuarantineEntry& held) override;
   std::unique_ptr<Endpoint> make_scratch(const fs::path& folder) override;
   std::vector<std::string> plan_install() override;
   void install() override;
-  Position renew() override {
-    install();
-    return FilesLedger::open(options_.ledger, false)->last();
-  }
+  Position renew() override;
+  void adopt(RowReader& others) override;
   std::string removal_script() override;
   void remove() override;
 
  private:
   std::set<std::string> groups() const;
+  std::string group_of(const HeldFile& file) const;
+  std::string held_key(const HeldFile& file) const;
   bool installed() const;
+  void note_installed(FilesLedger& ledger) const;
   void check_collection(const Collection& collection, std::vector<Finding>& found) const;
   std::vector<fs::path> own_files() const {
     const std::string ledger = options_.ledger.string();
@@ -107,6 +109,55 @@ std::unique_ptr<Endpoint> FilesEndpoint::make_scratch(const fs::path& folder) {
       std::move(options), mapping_, std::make_shared<const DocumentMap>(std::move(documents)));
   scratch->install();
   return scratch;
+}
+
+std::string FilesEndpoint::held_key(const HeldFile& file) const {
+  const Collection& collection = documents_->collections[file.collection];
+  std::string key = "[";
+  append_json_string(key, (collection.root / file.path).string());
+  return key + "]";
+}
+
+std::vector<QuarantineEntry> FilesEndpoint::quarantine() {
+  std::error_code code;
+  if (!fs::exists(options_.ledger, code)) return {};
+  const auto ledger = FilesLedger::open(options_.ledger, false);
+  auto entries = ledger->quarantine();
+  for (QuarantineEntry& entry : entries) {
+    entry.table = find_qualified(*mapping_, entry.name);
+  }
+  for (const HeldFile& file : ledger->held()) {
+    // Behind the fence nothing is let through: that a file has changed there is another trouble.
+    const auto gate = ledger->gate(group_of(file));
+    if (gate && gate->door != GateState::Door::kOpen) continue;
+    QuarantineEntry entry{{}, "file", held_key(file), file.reason, "", file.since};
+    entry.held = true;
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+void FilesEndpoint::let_through(const QuarantineEntry& held) {
+  const auto ledger = FilesLedger::open(options_.ledger, false);
+  const Deadline deadline = Deadline::in(kPatience);
+  for (const HeldFile& file : ledger->held()) {
+    if (held_key(file) != held.key) continue;
+    FileScan scan(mapping_, documents_, *ledger);
+    for (;;) {
+      try {
+        return scan.let_through({file.collection, file.path});
+      } catch (const Error& error) {
+        if (error.kind() != ErrorKind::kBusy || deadline.passed()) throw;
+      }
+      ::poll(nullptr, 0, kBetweenTriesMs);
+    }
+  }
+  throw Error(ErrorKind::kRefused, Retry::kNever, "the file is not held any more",
+              {.next = "switchback quarantine list"});
+}
+
+std::string FilesEndpoint::group_of(const HeldFile& file) const {
+  return mapping_->table(documents_->collections[file.collection].tables.front().table).group;
 }
 
 std::set<std::string> FilesEndpoint::groups() const {
@@ -140,12 +191,41 @@ void FilesEndpoint::install() {
   const auto ledger = FilesLedger::open(options_.ledger, true);
   FileScan scan(mapping_, documents_, *ledger);
   scan.run(Look::kContents, nullptr);
-  LedgerWrite write(*ledger);
-  ledger->begin_log();
+  note_installed(*ledger);
+}
+
+void FilesEndpoint::note_installed(FilesLedger& ledger) const {
+  LedgerWrite write(ledger);
+  ledger.begin_log();
   for (const std::string& group : groups()) {
-    if (!ledger->gate(group)) ledger->put_gate(group, {GateState::Door::kOpen, 1});
+    if (!ledger.gate(group)) ledger.put_gate(group, {GateState::Door::kOpen, 1});
   }
   write.make_durable();
+}
+
+// An older copy's log may have entries that PostgreSQL takes for its position: with another history
+// none has.
+Position FilesEndpoint::renew() {
+  const auto ledger = FilesLedger::open(options_.ledger, true);
+  FileJournal(*ledger).replay();
+  {
+    LedgerWrite write(*ledger);
+    ledger->begin_anew();
+    write.make_durable();
+  }
+  FileScan scan(mapping_, documents_, *ledger);
+  const ScanResult seen = scan.run(Look::kContents, nullptr);
+  if (!seen.unreadable.empty()) {
+    // What the file held is in PostgreSQL only, and a comparison would delete it there.
+    throw Error(ErrorKind::kData, Retry::kNever, seen.unreadable.front().why,
+                {.object = seen.unreadable.front().path, .next = "mend the file, then again"});
+  }
+  note_installed(*ledger);
+  return ledger->first();
+}
+
+void FilesEndpoint::adopt(RowReader& others) {
+  adopt_identities(mapping_, documents_, *FilesLedger::open(options_.ledger, false), others);
 }
 
 std::string FilesEndpoint::removal_script() {

@@ -41,6 +41,8 @@ CREATE TABLE gate(grp TEXT PRIMARY KEY, door TEXT NOT NULL, epoch INTEGER NOT NU
 CREATE TABLE fence(path TEXT PRIMARY KEY, mode INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE intent(id INTEGER PRIMARY KEY, root TEXT NOT NULL, path TEXT NOT NULL, before BLOB,
   any_before INTEGER NOT NULL, after BLOB);
+CREATE TABLE held(collection INTEGER, path TEXT, reason TEXT NOT NULL, since TEXT NOT NULL,
+  PRIMARY KEY(collection, path)) WITHOUT ROWID;
 INSERT INTO meta VALUES ('history', abs(random())), ('format', 1);
 INSERT INTO log(tbl, key) VALUES (-1, x'');
 )";
@@ -136,6 +138,15 @@ void FilesLedger::begin_log() {
   database_->run("DELETE FROM log WHERE seq < ?", begin);
 }
 
+void FilesLedger::begin_anew() {
+  database_->run("UPDATE meta SET value = abs(random()) WHERE name = 'history'");
+  for (const char* sql :
+       {"DELETE FROM row", "DELETE FROM rival", "DELETE FROM keyless", "DELETE FROM record",
+        "DELETE FROM file", "DELETE FROM position", "DELETE FROM quarantine", "DELETE FROM held"}) {
+    database_->run(sql);
+  }
+}
+
 void FilesLedger::prune(std::uint64_t seq) {
   database_->run("DELETE FROM log WHERE seq < ?", seq);
 }
@@ -223,6 +234,30 @@ std::uint64_t FilesLedger::quarantined() const {
   auto row = database_->query("SELECT count(*) FROM quarantine WHERE accepted IS NOT 1");
   row.next();
   return row.whole(0);
+}
+
+std::vector<HeldFile> FilesLedger::held() const {
+  auto rows = database_->query("SELECT collection, path, reason, since FROM held ORDER BY 1, 2");
+  std::vector<HeldFile> held;
+  while (rows.next()) {
+    held.push_back(
+        {static_cast<std::uint16_t>(rows.integer(0)), rows.text(1), rows.text(2), rows.text(3)});
+  }
+  return held;
+}
+
+void FilesLedger::put_held(std::uint16_t collection, std::string_view path,
+                           std::string_view reason) {
+  database_->run(
+      "INSERT INTO held(collection, path, reason, since) VALUES (?, ?, ?, "
+      "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) ON CONFLICT(collection, path) DO UPDATE SET "
+      "reason = excluded.reason WHERE reason <> excluded.reason",
+      collection, std::string(path), std::string(reason));
+}
+
+void FilesLedger::remove_held(std::uint16_t collection, std::string_view path) {
+  database_->run("DELETE FROM held WHERE collection = ? AND path = ?", collection,
+                 std::string(path));
 }
 
 void FilesLedger::add_intent(const FileWrite& write) {

@@ -67,6 +67,14 @@ struct FileWrite {
   std::optional<Hash128> after = {};   // nullopt: the file goes
 };
 
+/// A file whose change is kept back until a person lets it through.
+struct HeldFile {
+  std::uint16_t collection = 0;
+  std::string path;  // below the collection's root
+  std::string reason;
+  std::string since;  // UTC, ISO 8601
+};
+
 struct DirtyKey {
   TableId table{};
   std::string key;
@@ -146,10 +154,18 @@ class FilesLedger final : public Identities {
   void distrust(std::int64_t file, std::uint64_t record);
   void distrust_all(std::int64_t file);
   void log(TableId table, std::string_view key);
+  /// Forgets all but the gate, the fences and the counters; another history begins.
+  void begin_anew();
   /// The log begins anew: nothing but what is contested or has no key is in it.
   void begin_log();
   /// Entries before `seq` go.
   void prune(std::uint64_t seq);
+
+  // ---- files that are held back
+  std::vector<HeldFile> held() const;
+  /// Inside a LedgerWrite, as are those that follow.
+  void put_held(std::uint16_t collection, std::string_view path, std::string_view reason);
+  void remove_held(std::uint16_t collection, std::string_view path);
 
   // ---- identities, inside a LedgerWrite
   std::string new_uuid() override;

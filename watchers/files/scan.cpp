@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <set>
+#include <utility>
 
-#include "watchers/files/file_diff.h"
 #include "watchers/files/file_read.h"
 #include "watchers/files/journal.h"
 #include "watchers/files/large_file.h"
@@ -111,6 +111,7 @@ const std::map<FilePlace, KnownFile>& FileScan::known_files() {
     const FilePlace place{file.collection, file.path};
     known_.emplace(place, std::move(file));
   }
+  holds_back_ = !ledger_.held().empty();
   known_at_ = version;
   return known_;
 }
@@ -143,24 +144,25 @@ std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   return found;
 }
 
-void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& result,
-                    std::set<std::int64_t>& again) {
-  const Collection& of = collection(candidate.known.collection);
+void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
+  const FilePlace place{candidate.known.collection, candidate.known.path};
+  const Collection& of = collection(place.first);
   const auto unreadable = [&](std::string why, bool held) {
-    result.unreadable.push_back({(of.root / candidate.known.path).string(), std::move(why), held});
+    if (held) round.held[place] = why;
+    round.result.unreadable.push_back({(of.root / place.second).string(), std::move(why), held});
   };
   try {
-    const auto stamp = stamp_of(of.root, candidate.known.path);
+    const auto stamp = stamp_of(of.root, place.second);
     const LargeFileTurn turn(stamp ? stamp->size : 0);
-    ReadResult read = read_store_file(of.root, candidate.known.path);
+    ReadResult read = read_store_file(of.root, place.second);
     // Anew: another file of this look may have made it doubtful.
-    KnownFile known =
-        ledger_.file(candidate.known.collection, candidate.known.path).value_or(candidate.known);
-    FileDiff diff(*mapping_, lenses_[known.collection], ledger_, give);
+    KnownFile known = ledger_.file(place.first, place.second).value_or(candidate.known);
+    FileDiff diff(*mapping_, lenses_[known.collection], ledger_, round.give, mass);
     DiffOutcome outcome;
     switch (read.outcome) {
       case ReadOutcome::kUnstable:
-        result.unstable = true;
+        round.result.unstable = true;
+        round.unstable.insert(place);
         return;
       case ReadOutcome::kRefused:
         return unreadable("it is a symbolic link or no regular file, which is never followed",
@@ -175,7 +177,7 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
         const bool same = known.id != 0 && known.bytes == hash_of(read.file.bytes);
         if (fresh) {
           read.file.stamp.inode = 0;
-          result.unstable = true;
+          round.result.unstable = true;
         }
         if (same) {
           if (!(known.stamp == read.file.stamp)) {
@@ -188,12 +190,55 @@ void FileScan::take(const Candidate& candidate, RankedBatch* give, ScanResult& r
         break;
       }
     }
-    result.contested = result.contested || outcome.contested;
-    again.merge(outcome.again);
+    round.result.contested = round.result.contested || outcome.contested;
+    round.again.merge(outcome.again);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kData && error.kind() != ErrorKind::kRefused) throw;
     unreadable(error.message(), error.kind() == ErrorKind::kRefused);
   }
+}
+
+// A key that became free may be claimed by a record looked at earlier. Each round frees claims for
+// good, so there are no more rounds than records.
+void FileScan::take_again(Round& round) {
+  while (!round.again.empty()) {
+    round.result.contested = true;
+    for (const std::int64_t id : std::exchange(round.again, {})) {
+      if (const auto file = ledger_.file(id)) take({*file, true}, round);
+    }
+  }
+}
+
+// A file that is held is unlike the ledger, so every look meets it: what this one did not hold is
+// held no longer.
+void FileScan::note_held(const Round& round) {
+  for (const HeldFile& file : ledger_.held()) {
+    const FilePlace place{file.collection, file.path};
+    if (round.held.contains(place) || round.unstable.contains(place)) continue;
+    ledger_.remove_held(file.collection, file.path);
+  }
+  for (const auto& [place, why] : round.held) ledger_.put_held(place.first, place.second, why);
+}
+
+void FileScan::let_through(const FilePlace& place) {
+  LedgerWrite write(ledger_);
+  FileJournal(ledger_).replay_inside();
+  const auto known = ledger_.file(place.first, place.second);
+  if (!known) return;
+  Round round;
+  take({*known, true}, round, MassDelete::kTake);
+  const std::string path = (collection(place.first).root / place.second).string();
+  if (!round.unstable.empty()) {
+    throw Error(ErrorKind::kBusy, Retry::kLater, "the file is being written just now",
+                {.object = path, .next = "try again"});
+  }
+  if (!round.result.unreadable.empty()) {
+    throw Error(ErrorKind::kData, Retry::kLater, round.result.unreadable.front().why,
+                {.object = path, .next = "mend the file"});
+  }
+  take_again(round);
+  ledger_.remove_held(place.first, place.second);
+  write.make_durable();
 }
 
 bool FileScan::agrees(Deadline deadline) {
@@ -214,43 +259,33 @@ bool FileScan::agrees(Deadline deadline) {
 }
 
 ScanResult FileScan::run(Look look, RankedBatch* give) {
-  ScanResult result;
-  result.from = result.to = ledger_.last();
+  Round round{.give = give};
+  round.result.from = round.result.to = ledger_.last();
   auto found = candidates(look);
-  if (found.empty()) return result;
+  if (found.empty() && !holds_back_) return round.result;
   const auto known_at = known_at_;
   LedgerWrite write(ledger_);
   FileJournal(ledger_).replay_inside();  // never look at files that are half replaced
-  result.from = ledger_.last();
+  round.result.from = ledger_.last();
   // Anew under the lock, if another may have taken them meanwhile.
   if (ledger_.version() != known_at) found = candidates(look);
-  take_all(found, give, result);
+  take_all(found, round);
   write.make_durable();
-  return result;
+  return std::move(round.result);
 }
 
 ScanResult FileScan::run_inside(Look look) {
-  ScanResult result;
-  result.from = ledger_.last();
-  take_all(candidates(look), nullptr, result);
-  return result;
+  Round round;
+  round.result.from = ledger_.last();
+  take_all(candidates(look), round);
+  return std::move(round.result);
 }
 
-void FileScan::take_all(const std::vector<Candidate>& found, RankedBatch* give,
-                        ScanResult& result) {
-  std::set<std::int64_t> again;
-  for (const Candidate& candidate : found) take(candidate, give, result, again);
-  // A key that became free may be claimed by a record looked at earlier. Each round frees claims
-  // for good, so there are no more rounds than records.
-  while (!again.empty()) {
-    result.contested = true;
-    std::set<std::int64_t> next;
-    for (const std::int64_t id : again) {
-      if (const auto file = ledger_.file(id)) take({*file, true}, give, result, next);
-    }
-    again = std::move(next);
-  }
-  result.to = ledger_.last();
+void FileScan::take_all(const std::vector<Candidate>& found, Round& round) {
+  for (const Candidate& candidate : found) take(candidate, round);
+  take_again(round);
+  note_held(round);
+  round.result.to = ledger_.last();
 }
 
 }  // namespace switchback

@@ -15,6 +15,7 @@
 
 #include "state/base/deadline.h"
 #include "state/base/error.h"
+#include "watchers/files/file_diff.h"
 #include "watchers/files/ledger.h"
 #include "watchers/files/lens.h"
 #include "watchers/files/ranked_batch.h"
@@ -51,6 +52,9 @@ class FileScan {
   ScanResult run(Look look, RankedBatch* give);
   /// The same inside a LedgerWrite of the caller's, who may undo it: then nothing was noted.
   ScanResult run_inside(Look look);
+  /// Takes a file that was held as it stands now, whatever it deletes; into the log only. Throws
+  /// Error(kBusy) if it is being written, Error(kData) if it cannot be read.
+  void let_through(const FilePlace& place);
   /// Whether every file holds what the ledger says, byte for byte, and none came or went. False
   /// also if there was no time to read them all. Changes nothing. Throws Error(kDisk).
   bool agrees(Deadline deadline);
@@ -67,15 +71,25 @@ class FileScan {
   };
   const std::map<FilePlace, KnownFile>& known_files();
   std::vector<Candidate> candidates(Look look);
-  void take_all(const std::vector<Candidate>& found, RankedBatch* give, ScanResult& result);
-  void take(const Candidate& candidate, RankedBatch* give, ScanResult& result,
-            std::set<std::int64_t>& again);
+  /// What a look goes through the files with.
+  struct Round {
+    RankedBatch* give = nullptr;
+    ScanResult result = {};
+    std::set<std::int64_t> again = {};           // to be compared anew
+    std::map<FilePlace, std::string> held = {};  // and why
+    std::set<FilePlace> unstable = {};
+  };
+  void take(const Candidate& candidate, Round& round, MassDelete mass = MassDelete::kHold);
+  void take_again(Round& round);
+  void take_all(const std::vector<Candidate>& found, Round& round);
+  void note_held(const Round& round);
 
   const std::shared_ptr<const Mapping> mapping_;
   const std::shared_ptr<const DocumentMap> documents_;
   FilesLedger& ledger_;
   std::vector<Lens> lenses_;
   std::map<FilePlace, KnownFile> known_;
+  bool holds_back_ = false;                                 // a file, as known_ was read
   std::pair<std::int64_t, std::int64_t> known_at_{-1, -1};  // the ledger's version
 };
 

@@ -29,7 +29,8 @@ class FilesSink final : public ChangeSink {
         documents_(std::move(documents)),
         ledger_(FilesLedger::open(ledger, false)),
         scan_(mapping_, documents_, *ledger_),
-        journal_(*ledger_) {}
+        journal_(*ledger_),
+        spool_folder_(ledger.parent_path()) {}
   ~FilesSink() override { rollback(); }
 
   Position applied() override {
@@ -95,6 +96,7 @@ class FilesSink final : public ChangeSink {
   const std::unique_ptr<FilesLedger> ledger_;
   FileScan scan_;
   FileJournal journal_;
+  const fs::path spool_folder_;
   bool recovered_ = false;
 
   // Of the batch under way.
@@ -259,14 +261,14 @@ void FilesSink::rewrite(std::vector<Reject>& rejects) {
     shared[(root / file.first.second).lexically_normal()].push_back(&file);
   }
   for (auto& [path, parts] : shared) {
-    const auto& [place, first] = *parts.front();
+    auto& [place, first] = *parts.front();
     FileWrite write;
     write.root = scan_.collection(place.first).root;
     write.path = place.second;
     if (first.known()) write.before = first.known()->bytes;
-    std::optional<std::string> bytes = parts.front()->second.finish(first.current().bytes);
+    std::optional<std::string> bytes = first.finish(first.take_current(), spool_folder_);
     for (std::size_t i = 1; i < parts.size(); ++i) {
-      bytes = parts[i]->second.finish(bytes.value_or(""));
+      bytes = parts[i]->second.finish(std::move(bytes).value_or(""), spool_folder_);
     }
     if (bytes) write.after = hash_of(*bytes);
     replace(place.first, write, bytes);

@@ -54,7 +54,7 @@ TEST(Trap06, BadInputIsRefusedWithItsPlace) {
   const std::string deep(10'000, '[');
   const std::vector<std::pair<std::string, std::string>> cases = {
       {"\xEF\xBB\xBF{}", "data/users.json:1:1 (the whole): a byte order mark"},
-      {"{\n  \"a\": \"\xff\"\n}", "data/users.json:2:9 (the whole): a byte that is not UTF-8"},
+      {"{\n  \"a\": \"\xff\"\n}", "data/users.json:2:9 /a: a byte that is not UTF-8"},
       {"[\"\xed\xa0\x80\"]", "a byte that is not UTF-8"},
       {"[{\"name\": NaN}]", "data/users.json:1:11 /0/name: NaN is no JSON"},
       {"[1, -Infinity]", "data/users.json:1:5 /1: -Infinity is no JSON"},
