@@ -133,13 +133,15 @@ class BadFiles(unittest.TestCase):
                 said[name] = rf":{line}:\d+ /1/name.*: {broken[1]}"
                 text = text[:at] + broken[0] + text[at + len(name) + 2:]
             else:
-                text, said[name] = {"cut": (text[:-25], r":1\d:\d+ "), "bom": (b"\xef\xbb\xbf" + text, ":1:1 .*: a byte order mark"),
+                text, said[name] = {"cut": (text[:-25], r":1\d:\d+ "),
+                                    "bom": (b"\xef\xbb\xbf" + text, ":1:1 .*: a byte order mark"),
                                     "empty": (b"", r":1:1 .*: expected a value, the text ends")}[name]
             life.put(name, text)
         wait_until(lambda: len(self.unread()) == len(MALFORMED), "each malformed file is told of")
         for name, pattern in said.items():
             self.assertRegex(self.unread()[life.file(name)], f"people/{name}.json" + pattern)
-            wait_until(lambda name=name: f"{life.file(name)} is left as it was: people/{name}.json:" in self.log(), "the log says so")
+            line = f"{life.file(name)} is left as it was: people/{name}.json:"
+            wait_until(lambda line=line: line in self.log(), "the log says so")
         life.save("sound", people("sound", " flows on"))
         self.arrives("sound", " flows on")
         life.save("sound", people("sound"))
@@ -158,10 +160,12 @@ class BadFiles(unittest.TestCase):
         first = records[0]["id"]
         records[0]["number"] = 0
         text = json.dumps(records, indent=2).replace('"number": 0', f'"number": {DIGITS}')
-        more = [rf'{{"id": {first + 10}, "name": "a\u0000b"}}', rf'{{"id": {first + 11}, "name": "\ud800"}}', '{"name": "nobody"}',
+        more = [rf'{{"id": {first + 10}, "name": "a\u0000b"}}', rf'{{"id": {first + 11}, "name": "\ud800"}}',
+                '{"name": "nobody"}',
                 f'{{"id": {first + 12}, "name": "one"}}', f'{{"id": {first + 12}, "name": "other"}}', f'{{"id": {DIGITS}}}']
         life.put("odd", text.rstrip("]\n").encode() + b",\n" + ",\n".join(more).encode() + b"\n]")
-        wait_until(lambda: self.ask(f"SELECT number::text FROM people WHERE id = {first}") == [(DIGITS,)], "the other records flow")
+        number = f"SELECT number::text FROM people WHERE id = {first}"
+        wait_until(lambda: self.ask(number) == [(DIGITS,)], "the other records flow")
         wait_until(lambda: life.ask("/status")["quarantined"] == 4, "four keys in quarantine")
         entries = {entry["key"]: entry["reason"] for entry in json.loads(life.run("quarantine", "list", "--json")[1])["entries"]}
         self.assertRegex(entries[f'["{first + 10}"]'], r"people/odd.json:\d+:\d+ /9/name: .*NUL")
