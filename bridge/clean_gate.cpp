@@ -37,13 +37,13 @@ class Stuck {
   explicit Stuck(const Supervisor& supervisor) : supervisor_(supervisor) {}
 
   /// Why, once it has lasted; asked again and again.
-  std::optional<std::string> now() {
+  std::optional<std::string> why() {
     const PumpProgress pump = supervisor_.picture().pump;
-    if (pump.batches != batches_) since_.reset();
-    batches_ = pump.batches;
     const bool fails = pump.state == PumpState::kRetrying || pump.state == PumpState::kStopped;
-    if (fails && !since_) since_ = Deadline::Clock::now();
-    if (!since_ || Deadline::Clock::now() - *since_ < kStuckAfter) return std::nullopt;
+    const auto now = Deadline::Clock::now();
+    if (!fails || pump.batches != batches_) moved_ = now;
+    batches_ = pump.batches;
+    if (now - moved_ < kStuckAfter) return std::nullopt;
     return fmt::format("the pump is {}: {}", to_string(pump.state),
                        pump.error ? pump.error->what() : "nothing was carried across");
   }
@@ -51,7 +51,7 @@ class Stuck {
  private:
   const Supervisor& supervisor_;
   std::uint64_t batches_ = 0;
-  std::optional<Deadline::Clock::time_point> since_;
+  Deadline::Clock::time_point moved_ = Deadline::Clock::now();
 };
 
 /// Empty while another one is under way.
@@ -76,7 +76,7 @@ std::optional<VerifyReport> compare(const Supervisor& supervisor, Verifier& veri
       if (!run) run = begin(verifier);
       const std::string answer = run ? verifier.answer(*run) : std::string(kRunning);
       if (!answer.starts_with(kRunning)) return parse_verify_report(answer);
-      if (const auto why = stuck.now()) {
+      if (const auto why = stuck.why()) {
         check.value = *why;
         return std::nullopt;
       }
