@@ -82,6 +82,12 @@ std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
     if (to.path != place_.second) return Moved{std::move(to), std::move(text)};
   }
   add_refused(mapping_, changes.changes, text.refused, rejects);
+  // Given another place in its list: what looks for places there relies on their order.
+  if (text.place && text.name.empty() && *text.place != known.place) {
+    take_out(changes.record);
+    insert(std::move(text), changes.record, false);
+    return std::nullopt;
+  }
   edits_.push_back({{RecordEdit::Sort::kReplace, i, text.bytes, text.name},
                     Touched{changes.record, std::move(text)}});
   return std::nullopt;

@@ -190,6 +190,25 @@ TEST(FilesSinkTest, RecordsStandByTheirPlace) {
   store.expect_no_echo();
 }
 
+TEST(FilesSinkTest, ARecordGoesWhereItsNewPlaceIs) {
+  SinkStore store({.files = "tags.json"},
+                  {{.name = "tags", .path = "", .columns = {"id int = /id", "place int = $key"}}});
+  store.write("tags.json", R"([{"id":1,"own":true},{"id":2},{"id":3}])");
+  store.begin();
+  store.text().upsert("tags", {"1", "9"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(store.read("tags.json"), R"([{"id":2},{"id":3},{"id":1,"own":true}])");
+  store.expect_no_echo();
+  // Two exchange their places, and one is born between them.
+  store.text().upsert("tags", {"2", "9"});
+  store.text().upsert("tags", {"4", "5"});
+  store.text().upsert("tags", {"1", "1"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(store.read("tags.json"), R"([{"id":1,"own":true},{"id":3},{"id":4},{"id":2}])");
+  store.expect_no_echo();
+  EXPECT_EQ(store.rows_read().at("tags(2"), "tags(2, 9)");
+}
+
 TEST(FilesSinkTest, ARecordFindsItsPlaceAmongThoseThatGoInTheSameBatch) {
   SinkStore store({.files = "steps.json"},
                   {{.name = "steps", .path = "", .columns = {"id int = /id", "at int = $key"}}});
