@@ -127,6 +127,7 @@ void Flip::try_again_and_again(const FlipRequest& request, FlipOutcome& outcome)
     outcome.obstacles.clear();
     if (outcome.tries != 0) {
       wait_before_next_try(outcome.tries);
+      if (hooks_.between_tries) hooks_.between_tries();
       // Who is in the way may have a name by now; and autovacuum, if it is back, is made to
       // yield.
       for (const Side side : {other(request.to), request.to}) {

@@ -70,7 +70,8 @@ struct FlipOutcome {
 struct FlipHooks {
   std::function<std::vector<GateCheck>()> gates = {};  // more of them; asked once, nothing locked
   std::vector<PauseMeasured> measured = {};            // earlier pauses in this direction
-  std::function<void()> closing = {};  // before the lock: tell clients that a flip is near
+  std::function<void()> closing = {};        // before the lock: tell clients that a flip is near
+  std::function<void()> between_tries = {};  // nothing locked: make the next one likelier
   std::function<LockCompare(Deadline)> verify = {};  // under the lock, after the drain
   std::function<void(Deadline)> watch = {};  // a guard that ends the process if it overruns …
   std::function<void()> unwatch = {};        // … until this

@@ -47,6 +47,7 @@ FlipHooks Supervisor::hooks(const FlipRequest& request,
   const auto dog = std::make_shared<Watchdog>();
   FlipHooks hooks;
   hooks.closing = [this] { tell(true); };
+  hooks.between_tries = [this] { trailing_->catch_up(Deadline::in(kCatchUpWithin)); };
   hooks.verify = [this, look = std::move(look)](Deadline deadline) {
     return compare_under_lock(*look, deadline);
   };

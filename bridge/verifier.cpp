@@ -188,7 +188,10 @@ void Verifier::conclude(const VerifyOrder& order, const VerifyReport& report,
   last.identical = report.identical();
   last.rows_differing = report.identical() ? 0 : report.rows_differing();
   last.why = last.identical ? what_changed(before, now)
-                            : "the two sides differ: `switchback verify` names the rows";
+                            : fmt::format(
+                                  "the two sides differ ({}): `switchback verify` names "
+                                  "the rows",
+                                  report.example());
   last.clean = last.why.empty();
   keep(last);
   const std::lock_guard lock(mutex_);

@@ -144,15 +144,17 @@ TableReport parse_table(const Element& object) {
   return out;
 }
 
-std::string difference_words(const TableReport& table, const Difference& difference) {
+std::string in_one_line(const TableReport& table, const Difference& difference) {
   std::string out = fmt::format("{} {}", table.name, difference.key);
   if (is_whole_row(difference)) {
-    out += fmt::format(": {}", word_of(kSorts, difference.sort));
-  } else {
-    out += fmt::format(" {}: old {}, postgres {}", difference.column, difference.old_value,
-                       difference.postgres_value);
+    return out + fmt::format(": {}", word_of(kSorts, difference.sort));
   }
-  out += "\n    ";
+  return out + fmt::format(" {}: old {}, postgres {}", difference.column, difference.old_value,
+                           difference.postgres_value);
+}
+
+std::string difference_words(const TableReport& table, const Difference& difference) {
+  std::string out = in_one_line(table, difference) + "\n    ";
   if (difference.repaired) out += "repaired; it was: ";
   return out + difference.cause + "\n";
 }
@@ -214,6 +216,16 @@ std::uint64_t VerifyReport::rows_differing() const {
   std::uint64_t count = 0;
   for (const auto& table : tables) count += rows_of(table);
   return count;
+}
+
+std::string VerifyReport::example() const {
+  for (const auto& table : tables) {
+    for (const auto& one : table.differences) {
+      if (!one.repaired && one.known != Known::kAccepted) return in_one_line(table, one);
+    }
+    if (!table.problem.empty()) return fmt::format("{}: {}", table.name, table.problem);
+  }
+  return {};
 }
 
 std::string to_json(const VerifyReport& report) {

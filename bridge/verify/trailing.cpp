@@ -21,7 +21,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kDelay{500};
 constexpr milliseconds kAfterFailure{1'000};
 // How often rows that differed are looked at again.
-constexpr milliseconds kDifferingEvery{5'000};
+constexpr milliseconds kDifferingEvery{1'000};
 constexpr milliseconds kIdle{60'000};
 // It rests this many times as long as it worked.
 constexpr int kRest = 2;
@@ -70,12 +70,14 @@ void TrailingVerifier::calm() {
 }
 
 bool TrailingVerifier::catch_up(Deadline deadline) {
-  while (trail_.status().owed > kLittle) {
+  std::unique_lock lock(mutex_);
+  const std::uint64_t before = looks_;
+  for (;;) {
+    const TrailStatus now = trail_.status();
+    if (now.owed <= kLittle && (now.differing == 0 || looks_ != before)) return true;
     if (deadline.passed()) return false;
-    std::unique_lock lock(mutex_);
     changed_.wait_for(lock, kLookAtDebt);
   }
-  return true;
 }
 
 void TrailingVerifier::hold() {
@@ -122,13 +124,23 @@ void TrailingVerifier::compare_some(std::stop_token stop) {
     while (const auto part = trail_.next_part()) {
       if (!compare(*part, stop)) return;
     }
-  } else {
-    for (const Trail::Part& part : trail_.differing()) {
-      if (!compare(part, stop)) return;
-    }
   }
+  if (!look_again(stop)) return;
   trail_.end_round();
   failpoint("verify.trail.after");
+}
+
+/// At what differed: it may have been repaired, however much else there is to compare.
+bool TrailingVerifier::look_again(const std::stop_token& stop) {
+  if (Clock::now() < look_again_at_) return true;
+  for (const Trail::Part& part : trail_.differing()) {
+    if (!compare(part, stop)) return false;
+  }
+  look_again_at_ = Clock::now() + kDifferingEvery;
+  const std::lock_guard lock(mutex_);
+  ++looks_;
+  changed_.notify_all();
+  return true;
 }
 
 /// Of the bridge as it stands now. Throws outside of forward and reverse.

@@ -4,7 +4,9 @@
 // lock to hold still. One thread of its own; every function may be called by any thread.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -37,7 +39,7 @@ class TrailingVerifier {
   /// Without pauses from now on, until calm().
   void hurry();
   void calm();
-  /// True once little is owed; false at the deadline.
+  /// True once little is owed and what differed was looked at again; false at the deadline.
   bool catch_up(Deadline deadline);
   /// Begins to read nothing more until go_on(); waits a moment for what is being read.
   void hold();
@@ -46,6 +48,7 @@ class TrailingVerifier {
  private:
   void run(std::stop_token stop);
   void compare_some(std::stop_token stop);
+  bool look_again(const std::stop_token& stop);
   bool compare(const Trail::Part& part, const std::stop_token& stop);
   void open(std::stop_token stop);
   void note_dropped();
@@ -58,11 +61,13 @@ class TrailingVerifier {
   std::condition_variable_any changed_;
   std::function<void(const std::string&)> clean_ends_;
   bool hurried_ = false, held_ = false, reading_ = false;
+  std::uint64_t looks_ = 0;  // how often it looked again at what differed
 
   // Its thread only.
   std::optional<LiveSides> sides_;
   std::unique_ptr<RowReader> old_side_, postgres_;
   std::uint64_t dropped_ = 0;
+  std::chrono::steady_clock::time_point look_again_at_{};
 
   std::jthread thread_;  // last: joined before anything above goes
 };

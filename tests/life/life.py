@@ -251,10 +251,16 @@ class Life:
 
     def flip_when_ready(self, command, seconds=60):
         """The same, again and again until nothing stands in the way any more."""
+        said = []
+
         def flipped():
-            code, out, _ = self.run(command, "--yes", "--json")
-            return json.loads(out) if code == 0 else None
-        return wait_until(flipped, f"{command} goes through", seconds, 0.2)
+            code, *words = self.run(command, "--yes", "--json")
+            said[:] = words
+            return json.loads(words[0]) if code == 0 else None
+        try:
+            return wait_until(flipped, f"{command} goes through", seconds, 0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}; it last said: {said}") from None
 
     def start(self, log, *words):
         """Types a command and does not wait for it."""

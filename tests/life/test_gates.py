@@ -168,7 +168,7 @@ class Sqlite(Gates, unittest.TestCase):
                                   "UPDATE users SET username = 'by another hand' WHERE id = "
                                   "(SELECT min(id) FROM users); COMMIT")
         self.assertEqual(life.run("verify")[0], NO)
-        self.refused(life, "cutover", "the two sides differ")
+        self.refused(life, "cutover", r"the two sides differ \(public\.users .* username: ")
         self.assertEqual(life.run("verify", "--repair")[0], 0)
         self.dry_run(life, "cutover")
         postgres.close()

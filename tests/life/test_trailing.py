@@ -24,6 +24,13 @@ def restart(life, **environment):
     wait_until(life.settled, "the sidecar is up again", 60, 0.05)
 
 
+def held_and_clean(life):
+    """The verifier that trails behind holds still, and nothing makes a flip compare everything."""
+    restart(life, **HELD)
+    code, report = verify(life)
+    assert code == 0, report
+
+
 def set_value(key, value):
     return f"UPDATE funnel_completion SET completion_data = '{value}' WHERE user_id = '{key}'"
 
@@ -77,7 +84,7 @@ class Trailing(unittest.TestCase):
 
     def forward(self, life, keys):
         # Under the lock: nobody has compared the row since it was changed.
-        restart(life, **HELD)
+        held_and_clean(life)
         with life.sqlite() as database:
             database.execute(set_value(keys[0], '{"n": 7}'))
         wait_until(lambda: "7" in self.value_in_postgres(life, keys[0]), "the change has arrived")
@@ -95,7 +102,7 @@ class Trailing(unittest.TestCase):
                                     (key,)).fetchone()[0]
 
     def reverse(self, life, keys):
-        restart(life, **HELD)
+        held_and_clean(life)
         with life.postgres() as postgres, postgres.cursor() as cursor:
             cursor.execute(set_value(keys[1], '{"n": 7}'))
         wait_until(lambda: "7" in self.value_in_sqlite(life, keys[1]), "the change has arrived")
@@ -119,7 +126,7 @@ class Trailing(unittest.TestCase):
             self.is_named(life, "planted_0")
             self.repair(life, "planted_0")
             life.flip_when_ready("cutover")
-            restart(life, **HELD)
+            held_and_clean(life)
             with life.postgres() as postgres, postgres.cursor() as cursor:
                 cursor.execute("UPDATE subscriptions SET tier = 'yearly' WHERE user_id = 'planted_1'")
             wait_until(lambda: "yearly" in self.text_of(paths[1]), "the change has arrived")
