@@ -37,10 +37,6 @@ std::filesystem::path old_store_place(const Config& config) {
                            : config.stores.front().sqlite;
 }
 
-bool old_reader_writes(const Config& config) {
-  return has_files(config);
-}
-
 std::vector<StoreSchema> read_old_schema(const Config& config) {
   std::vector<StoreSchema> schemas;
   for (const StoreConfig& store : config.stores) {

@@ -21,9 +21,6 @@ std::string old_store_name(const Config& config);
 /// Where it lies, for people: the database, or the folder of the files (several: the first).
 std::filesystem::path old_store_place(const Config& config);
 
-/// Whether its reader and its sink need the same book, so that one of them waits for the other.
-bool old_reader_writes(const Config& config);
-
 /// What the old store says of its tables; nothing of files, which have none. Throws Error.
 std::vector<StoreSchema> read_old_schema(const Config& config);
 

@@ -24,7 +24,7 @@ VerifySides sides_of(const Site& site, Side primary) {
   sides.primary = primary;
   sides.make_reader = [&site](Side side) { return site.of(side).make_reader(); };
   sides.carried = [](const Position&, Deadline) { return true; };
-  sides.same_in_postgres = asking(site.config);
+  sides.same_in_postgres = ask_postgres(site.config);
   sides.quarantine = [&site, primary] { return site.of(other(primary)).quarantine(); };
   return sides;
 }

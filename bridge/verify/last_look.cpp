@@ -16,8 +16,10 @@ LastLook::LastLook(Supervisor& supervisor, Trail& trail)
       live_(locked_sides(supervisor)),
       old_side_(live_.sides.make_reader(Side::kOld)),
       postgres_(live_.sides.make_reader(Side::kPostgres)) {
-  old_side_->nobody_writes();
-  postgres_->nobody_writes();
+  for (RowReader* reader : {old_side_.get(), postgres_.get()}) {
+    reader->nobody_writes();
+    reader->asked_for_applied_only();
+  }
   // Tables that were written to lately are the ones that will be asked for.
   std::set<TableId> tables{live_.sides.mapping->parents_first().front()};
   for (const Trail::Part& part : trail_.outstanding()) tables.insert(part.table);

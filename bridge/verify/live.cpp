@@ -6,9 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "bridge/old_store.h"
 #include "bridge/reapply.h"
-#include "bridge/verify/pumped_reader.h"
 #include "state/base/error.h"
 #include "state/base/json_text.h"
 
@@ -75,18 +73,11 @@ class Carrier {
 
 using Carried = std::function<bool(const Position&, Deadline)>;
 
-/// `by_pump`: the old store's reader and the pump's sink need the same book.
-VerifySides sides_of(Supervisor& supervisor, const Moment& standing, bool by_pump,
-                     Carried carried) {
+VerifySides sides_of(const Supervisor& supervisor, const Moment& standing, Carried carried) {
   VerifySides sides;
   sides.mapping = standing.site->mapping;
   sides.primary = standing.primary;
-  const bool pumped = standing.primary == Side::kPostgres && by_pump;
-  sides.make_reader = [&supervisor, site = standing.site, pumped](Side side) {
-    auto reader = site->of(side).make_reader();
-    return pumped && side == Side::kOld ? read_between_batches(supervisor, std::move(reader))
-                                        : std::move(reader);
-  };
+  sides.make_reader = [site = standing.site](Side side) { return site->of(side).make_reader(); };
   sides.carried = std::move(carried);
   sides.same_in_postgres = ask_postgres(supervisor.config());
   sides.quarantine = [site = standing.site, to = other(standing.primary)] {
@@ -169,33 +160,15 @@ LiveSides live_sides(Supervisor& supervisor, std::shared_ptr<const Pace> pace) {
   const Moment standing = standing_of(supervisor);
   auto carrier = std::make_shared<Carrier>(supervisor, standing, pace);
   return {std::move(pace), standing.epoch,
-          sides_of(supervisor, standing, old_reader_writes(supervisor.config()),
-                   [carrier](const Position& position, Deadline deadline) {
-                     return (*carrier)(position, deadline);
-                   })};
+          sides_of(supervisor, standing, [carrier](const Position& position, Deadline deadline) {
+            return (*carrier)(position, deadline);
+          })};
 }
 
 LiveSides locked_sides(Supervisor& supervisor) {
   const Moment standing = standing_of(supervisor);
   return {std::make_shared<const Pace>(0, std::stop_token()), standing.epoch,
-          sides_of(supervisor, standing, false, [](const Position&, Deadline) { return true; })};
-}
-
-SameInPostgres asking(const Config& config) {
-  const auto connection = std::make_shared<std::optional<Connection>>();
-  return [&config, connection](const ColumnMap& column, std::string_view a, std::string_view b) {
-    if (!*connection) connection->emplace(connect(config, "verify"));
-    try {
-      const Result same =
-          (*connection)
-              ->exec(fmt::format("SELECT ($1::{0})::text = ($2::{0})::text", column.type_name),
-                     {std::string(a), std::string(b)});
-      return same.string(0, 0) == "t";
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::kUnreachable) throw;
-      return false;  // one of them is no value of the type
-    }
-  };
+          sides_of(supervisor, standing, [](const Position&, Deadline) { return true; })};
 }
 
 VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,

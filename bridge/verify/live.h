@@ -32,10 +32,6 @@ LiveSides live_sides(Supervisor& supervisor, std::shared_ptr<const Pace> pace);
 /// The same under a flip's lock: everything is carried, the pump stands.
 LiveSides locked_sides(Supervisor& supervisor);
 
-/// By asking PostgreSQL, on a connection of its own that is made when first needed. `config` must
-/// outlive it.
-SameInPostgres asking(const Config& config);
-
 /// Throws Error(kRefused) outside of forward and reverse, Error(kUsage) for a table that is not
 /// mapped, and what a side throws that is not there.
 VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,

@@ -152,6 +152,7 @@ void TrailingVerifier::open(std::stop_token stop) {
   sides_.reset();
   old_side_ = now.sides.make_reader(Side::kOld);
   postgres_ = now.sides.make_reader(Side::kPostgres);
+  for (RowReader* reader : {old_side_.get(), postgres_.get()}) reader->asked_for_applied_only();
   sides_ = std::move(now);
 }
 

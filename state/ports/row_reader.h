@@ -32,12 +32,15 @@ class RowReader {
   virtual Window scan(TableId table, ScanCursor& cursor, Chunk& out) = 0;
 
   /// For each key of `keys` (any change of the chunk, its first key_width cells) appends an upsert
-  /// with the current row, or a delete if there is none, in one snapshot.
+  /// with the current row, or a delete if there is none; each as it was somewhere in the window.
   virtual Window fetch(TableId table, const Chunk& keys, Chunk& out) = 0;
 
   /// From now on nobody commits to what is read, so that no fetch() need wait for commits under
   /// way.
   virtual void nobody_writes() {}
+  /// From now on fetch() is asked only for what the sink has applied, so that it need not look
+  /// first for what else may have come past a fence.
+  virtual void asked_for_applied_only() {}
   /// From now on what is found changed behind a fence counts as known, so that a repair may write
   /// over it. Until then reading takes note of nothing.
   virtual void accept_what_is_there() {}

@@ -322,7 +322,7 @@ LedgerRead::~LedgerRead() {
   ledger_.database_->try_exec("ROLLBACK");
 }
 
-LedgerWrite::LedgerWrite(FilesLedger& ledger) : ledger_(ledger) {
+LedgerWrite::LedgerWrite(FilesLedger& ledger) : ledger_(ledger), turn_(ledger.database_->turns()) {
   ledger_.database_->exec("BEGIN IMMEDIATE");
 }
 
@@ -336,6 +336,11 @@ void LedgerWrite::make_durable() {
   ledger_.database_->exec("COMMIT");
   open_ = false;
   failpoint("files.ledger.commit.after");
+}
+
+void LedgerWrite::begin_again() {
+  ledger_.database_->exec("BEGIN IMMEDIATE");
+  open_ = true;
 }
 
 }  // namespace switchback

@@ -26,6 +26,7 @@
 #include "state/model/table_map.h"
 #include "state/ports/endpoint.h"
 #include "watchers/files/file_read.h"
+#include "watchers/files/ledger_turns.h"
 #include "watchers/files/memory.h"
 
 namespace switchback {
@@ -225,9 +226,12 @@ class LedgerWrite {
   LedgerWrite& operator=(const LedgerWrite&) = delete;
   /// Durable when it returns.
   void make_durable();
+  /// Another transaction, with no other writer in between.
+  void begin_again();
 
  private:
   FilesLedger& ledger_;
+  const LedgerTurns::Turn turn_;
   bool open_ = true;
 };
 

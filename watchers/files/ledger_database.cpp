@@ -61,7 +61,7 @@ std::optional<Hash128> LedgerRows::hash_or_none(int column) const {
 }
 
 LedgerDatabase::LedgerDatabase(const std::filesystem::path& file, bool make)
-    : database_(open(file, make)) {}
+    : database_(open(file, make)), turns_(LedgerTurns::of(file)) {}
 
 SQLite::Statement& LedgerDatabase::prepared(const char* sql) {
   try {

@@ -16,6 +16,7 @@
 
 #include "state/base/hash128.h"
 #include "state/model/table_map.h"
+#include "watchers/files/ledger_turns.h"
 
 namespace switchback {
 
@@ -65,6 +66,7 @@ class LedgerDatabase {
   void try_exec(const char* sql) noexcept;
   std::uint64_t last_id() const;
   std::int64_t changes() const { return database_.getTotalChanges(); }
+  const std::shared_ptr<LedgerTurns>& turns() const { return turns_; }
 
  private:
   SQLite::Statement& prepared(const char* sql);
@@ -83,6 +85,7 @@ class LedgerDatabase {
   static void bind(SQLite::Statement& to, int at, const std::optional<Hash128>& hash);
 
   SQLite::Database database_;
+  const std::shared_ptr<LedgerTurns> turns_;
   std::map<const char*, std::unique_ptr<SQLite::Statement>> statements_;
 };
 

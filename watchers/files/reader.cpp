@@ -39,11 +39,24 @@ class FilesReader final : public RowReader {
   }
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
     // A key that the ledger does not know may be in a file that changed since.
-    if (!closed(table)) scan_.run(Look::kStamps, nullptr);
-    const Window window = at_one_state(table, [&] { return fetch_here(table, keys, out); });
+    if (!closed(table) && !nobody_writes_) scan_.run(Look::kStamps, nullptr);
+    std::vector<DirtyKey> wanted = wanted_of(table, keys);
+    RankedBatch found(mapping_, spool_folder_);
+    // Files that are written to all the time are never as the ledger has them all at once, but one
+    // by one they are.
+    std::optional<Position> from;
+    Window window = at_one_state(table, [&] {
+      if (!from) from = ledger_->last();
+      wanted = rows_.read_some(wanted, found);
+      return wanted.empty();
+    });
+    window.from = *from;
     rows_.release();
+    give(table, found, out);
     return window;
   }
+  void nobody_writes() override { nobody_writes_ = true; }
+  void asked_for_applied_only() override { applied_only_ = true; }
   std::uint64_t estimate(TableId table) override { return ledger_->count_rows(table); }
 
   void accept_what_is_there() override { accepts_ = true; }
@@ -63,11 +76,17 @@ class FilesReader final : public RowReader {
   Window at_one_state(TableId table, Read read) {
     const Deadline deadline = Deadline::in(kPatience);
     std::optional<FilesWatch> watch;
-    for (;;) {
+    for (bool by_ledger = applied_only_;; by_ledger = false) {
       if (watch) watch->drain();
       ScanResult seen;
+      if (closed(table) && by_ledger) {
+        const LedgerRead snapshot(*ledger_);
+        if (read()) return window();
+        continue;
+      }
       if (closed(table)) {
         const LedgerWrite undone(*ledger_);
+        refuse_half_replaced();
         seen = scan_.run_inside(Look::kStamps);
         if (read()) return window();
       } else {
@@ -85,6 +104,12 @@ class FilesReader final : public RowReader {
         watch->wait(deadline);
       }
     }
+  }
+  /// Only a sink that failed in the middle leaves some.
+  void refuse_half_replaced() const {
+    if (ledger_->intents().empty()) return;
+    throw Error(ErrorKind::kBusy, Retry::kLater, "files are being replaced, and not all are yet",
+                {.next = "`switchback status` says what keeps the pump from going on"});
   }
   static void give_up_at(Deadline deadline, const ScanResult& seen) {
     if (!deadline.passed()) return;
@@ -123,20 +148,21 @@ class FilesReader final : public RowReader {
     return true;
   }
 
-  bool fetch_here(TableId table, const Chunk& keys, Chunk& out) {
+  std::vector<DirtyKey> wanted_of(TableId table, const Chunk& keys) const {
     std::vector<DirtyKey> wanted;
     const std::uint16_t width = mapping_->table(table).key_width;
     for (const Change& change : keys.changes()) {
       if (change.table != table || change.op == Op::kTruncate) continue;
       wanted.push_back({table, key_bytes(keys, change, width)});
     }
-    RankedBatch found(mapping_, spool_folder_);
-    if (!rows_.read(wanted, found)) return false;
+    return wanted;
+  }
+  void give(TableId table, RankedBatch& found, Chunk& out) const {
+    const std::uint16_t width = mapping_->table(table).key_width;
     Chunk part;
     while (found.next(part)) {
       for (const Change& change : part.changes()) copy_change(part, change, width, out);
     }
-    return true;
   }
 
   const std::shared_ptr<const Mapping> mapping_;
@@ -145,7 +171,7 @@ class FilesReader final : public RowReader {
   FileScan scan_;
   StoredRows rows_;
   const std::filesystem::path spool_folder_;
-  bool accepts_ = false;
+  bool accepts_ = false, nobody_writes_ = false, applied_only_ = false;
 };
 
 }  // namespace

@@ -360,8 +360,11 @@ void FilesSink::commit(const Position& position, std::span<const Reject> rejects
   journal_.intend(writes_);
   recovered_ = false;
   write_->make_durable();
-  rollback();  // nothing is left of it but the intent
-  journal_.replay();
+  // In the same turn: nobody reads files that are half replaced.
+  write_->begin_again();
+  journal_.replay_inside();
+  write_->make_durable();
+  rollback();
   recovered_ = true;
 }
 

@@ -23,15 +23,12 @@ class StoredRows {
   StoredRows(std::shared_ptr<const Mapping> mapping, const FileScan& scan, FilesLedger& ledger)
       : mapping_(std::move(mapping)), scan_(scan), ledger_(ledger) {}
 
-  /// The current row of each key, or its delete. False: a file is not as the ledger knows it, and
-  /// `out` is of no use. Inside a LedgerRead.
-  bool read(const std::vector<DirtyKey>& keys, RankedBatch& out) {
-    return read_some(keys, out).empty();
-  }
-  /// The same as far as files are as the ledger knows them; the keys of the others.
+  /// The current row of each key, or its delete, as far as files are as the ledger knows them.
+  /// Returns the keys of the others. Inside a LedgerRead.
   std::vector<DirtyKey> read_some(const std::vector<DirtyKey>& keys, RankedBatch& out);
 
-  /// Appends the rows of `table` that the record owns. False as above; then `rows` is as it was.
+  /// Appends the rows of `table` that the record owns. False: its file is not as the ledger knows
+  /// it; then `rows` is as it was.
   /// Inside a LedgerRead.
   bool append(const FilesLedger::RecordHome& home, TableId table, Chunk& rows);
 
