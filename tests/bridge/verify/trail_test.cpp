@@ -43,7 +43,9 @@ class TrailTest : public testing::Test {
   }
 
   const std::filesystem::path file_ =
-      std::filesystem::path(testing::TempDir()) / "switchback_trail_test";
+      std::filesystem::path(testing::TempDir()) /
+      (std::string("switchback_trail_") +
+       testing::UnitTest::GetInstance()->current_test_info()->name());  // they run side by side
 };
 
 TEST_F(TrailTest, WhatWasComparedIsOwedNoLonger) {
