@@ -16,6 +16,7 @@ namespace {
 
 using std::chrono::seconds;
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 
 class GateChecksTest : public ::testing::Test {
  protected:
@@ -126,6 +127,46 @@ TEST_F(GateChecksTest, ASlotThatIsGoneAndSlotsThatAreAllTakenRefuse) {
   one.open(2, {});
   ASSERT_EQ(one.obstacles().size(), 1U);
   EXPECT_THAT(one.obstacles()[0].what, HasSubstr("is gone"));
+}
+
+TEST_F(GateChecksTest, WhatIsOpenForLongOrPreparedRefusesHereAndInOtherDatabases) {
+  install_postgres(sql_, *mapping_, "app");
+  PostgresGate one = gate();
+  const std::string elsewhere = test::fresh_database();
+  std::vector<Connection> open;
+  for (const std::string& where : {conninfo_, elsewhere}) {
+    Connection writer = Connection::open(where, "for long");
+    writer.exec("CREATE TABLE somewhere (n int)");
+    writer.exec("BEGIN");
+    writer.exec("INSERT INTO somewhere VALUES (1)");
+    const std::string name = writer.exec("SELECT quote_literal(current_database())").string(0, 0);
+    writer.exec("PREPARE TRANSACTION " + name);
+    writer.exec("BEGIN");
+    writer.exec("INSERT INTO somewhere VALUES (2)");
+    open.push_back(std::move(writer));
+  }
+  const auto refusing = [&] {
+    std::set<std::string> names;
+    for (const GateCheck& check : one.look()) {
+      if (check.ok) continue;
+      EXPECT_FALSE(check.cure.empty()) << check.name;
+      names.insert(check.name);
+    }
+    return names;
+  };
+  EXPECT_THAT(refusing(), IsSupersetOf({"prepared transactions", "prepared elsewhere"}));
+  const std::set<std::string> all{"long transactions", "transactions elsewhere",
+                                  "prepared transactions", "prepared elsewhere"};
+  const Deadline until = Deadline::in(seconds(30));
+  while (refusing() != all && !until.passed()) {
+  }
+  EXPECT_EQ(refusing(), all);
+  for (Connection& writer : open) {
+    writer.exec("ROLLBACK");
+    writer.exec("ROLLBACK PREPARED " +
+                writer.exec("SELECT quote_literal(current_database())").string(0, 0));
+  }
+  EXPECT_EQ(refusing(), std::set<std::string>());
 }
 
 TEST_F(GateChecksTest, AVacuumByHandAndAnIndexBuildRefuse) {
