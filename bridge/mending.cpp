@@ -52,8 +52,9 @@ Claims look_at_both(const Site& site, const EpochRecord& epochs) {
   return claims;
 }
 
-Side primary_of(const Claims& claims, const MendOrder& order) {
+Side primary_of(const Claims& claims, const MendOrder& order, const MendingRecord& mending) {
   if (order.primary) return *order.primary;
+  if (const auto begun = mending.pending()) return begun->primary;
   const auto claimed = undoubted_primary(claims.old_side, claims.postgres, claims.highest);
   if (claimed) return *claimed;
   throw Error(ErrorKind::kRefused, Retry::kNever,
@@ -92,8 +93,9 @@ void record_position(Endpoint& side, const Position& position) {
   sink->commit(position, {});
 }
 
-void require_loaded(const Site& site) {
+void require_loaded(const Site& site, MendingRecord& mending) {
   if (load_done(site)) return;
+  mending.end();
   throw Error(ErrorKind::kRefused, Retry::kNever, "the initial load has not come to its end",
               {.next = "`switchback abandon`, then `switchback run` loads anew"});
 }
@@ -126,13 +128,15 @@ MendReport mend_bridge(const Site& site, const BridgeRecords& records, const Men
                        std::stop_token stop, const Sweep::Report& tell) {
   const Claims claims = look_at_both(site, records.epochs);
   MendReport report;
-  report.primary = primary_of(claims, order);
+  report.primary = primary_of(claims, order, records.mending);
   const Side to = other(report.primary);
   log_warning(fmt::format("mending: {}; {} is primary", claims.words(), to_string(report.primary)));
 
   const TablesSeen tables = tables_of(site);
+  // From here on the gates alone do not say who is right.
+  records.mending.begin({report.primary, order.by});
   site.postgres->install();
-  require_loaded(site);
+  require_loaded(site, records.mending);
   const Position from_old = site.old_side->renew();
   site.old_side->adopt(*site.postgres->make_reader());
   // From here on no pump flows, in whichever direction, until the end is reached.
@@ -157,6 +161,7 @@ MendReport mend_bridge(const Site& site, const BridgeRecords& records, const Men
   failpoint("resync.settle.before");
   sink->commit(report.primary == Side::kOld ? from_old : from_postgres, {});
   failpoint("resync.settle.after");
+  records.mending.end();
   return report;
 }
 

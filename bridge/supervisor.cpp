@@ -52,6 +52,7 @@ Supervisor::Supervisor(Config config)
       epochs_(state_.file("epochs")),
       pauses_(state_.file("pauses.json")),
       columns_(state_.file("columns")),
+      mending_record_(state_.file("mending")),
       trail_(state_.file("compared")),
       trailing_(std::make_unique<TrailingVerifier>(*this, trail_)) {}
 
@@ -167,6 +168,8 @@ void Supervisor::bring_up(std::stop_token stop) {
     site_ = std::move(opened);
   }
   for (const auto& warning : site_->warnings) log_warning(warning);
+  // Somebody has said who is right; the epochs would only say who was closed last.
+  mending_record_.require_none();
   install();
   recover_flip();
   const Side primary = picture().primary;
@@ -317,6 +320,7 @@ void Supervisor::start_pump(Side to) {
   auto made = std::make_shared<Pump>(
       fmt::format("pump to {}", to_string(to)),
       [this, to, site = site_] {
+        mending_record_.require_none();
         columns_.require_same(*site);
         auto sink = site->of(to).make_sink();
         require_settled(*sink);

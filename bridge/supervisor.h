@@ -20,6 +20,7 @@
 #include "bridge/flip.h"
 #include "bridge/last_verify.h"
 #include "bridge/mend.h"
+#include "bridge/mending_record.h"
 #include "bridge/pause.h"
 #include "bridge/pump.h"
 #include "bridge/site.h"
@@ -141,6 +142,7 @@ class Supervisor {
   EpochRecord epochs_;
   const PauseBook pauses_;
   ColumnsRecord columns_;
+  MendingRecord mending_record_;
   std::mutex flip_mutex_;  // held for the whole of a flip
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;

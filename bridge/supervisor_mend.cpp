@@ -23,7 +23,8 @@ MendReport Supervisor::mend(const MendOrder& order, std::stop_token stop,
     site_ = opened;
   }
   const MendReport report =
-      mend_bridge(*opened, {state_, journal_, epochs_, columns_}, order, std::move(stop), tell);
+      mend_bridge(*opened, {state_, journal_, epochs_, columns_, mending_record_}, order,
+                  std::move(stop), tell);
   trail_.forget();
   audit_.append({"doctor", order.by, to_json(report)});
   return report;

@@ -5,6 +5,7 @@
 
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
+#include "bridge/mending_record.h"
 #include "bridge/site.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/state_dir.h"
@@ -14,9 +15,13 @@ namespace {
 
 // Writes that went to PostgreSQL would be lost to the application if the old store were set free
 // behind them.
-void require_old_primary(const Site& site) {
+void require_old_primary(const Site& site, const MendingRecord& mending) {
   const auto deadline = Deadline::in(std::chrono::seconds(10));
   const GateState state = site.old_side->make_gate(site.group())->inspect(deadline);
+  const auto begun = mending.pending();
+  const bool old_is_right =
+      state.door == GateState::Door::kOpen && begun && begun->primary == Side::kOld;
+  if (begun && !old_is_right) mending.require_none();
   // Files have no gate of their own: what is known of them went with a lost state directory.
   const GateState postgres = site.postgres->make_gate(site.group())->inspect(deadline);
   const bool postgres_primary = postgres.epoch != 0 && postgres.door == GateState::Door::kOpen;
@@ -45,12 +50,14 @@ ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& opti
   StateDir state = StateDir::open(config.state_dir);
   state.lock();
   const Site site = open_site(config, SchemaUse::kTry);
-  require_old_primary(site);
+  MendingRecord mending(state.file("mending"));
+  require_old_primary(site, mending);
   AuditLog audit = AuditLog::open(config.state_dir);
   audit.append({"abandon", who_asks(), ""});
   // The old side last: as long as its gate row is there, a second call still knows who is primary.
   site.postgres->remove();
   site.old_side->remove();
+  mending.end();
   std::error_code ignored;
   std::filesystem::remove(config.run_dir / "primary", ignored);
   fmt::print("every trace is off; the old store is primary, as before. Backups stay in {}\n",

@@ -12,6 +12,7 @@
 #include "bridge/commands/common.h"
 #include "bridge/epoch_record.h"
 #include "bridge/mending.h"
+#include "bridge/mending_record.h"
 #include "bridge/old_store.h"
 #include "bridge/signals.h"
 #include "bridge/supervisor.h"
@@ -102,7 +103,12 @@ Findings look(const Config& config, const Site& site, const std::optional<AdminC
   found.postgres = site.postgres->make_gate(site.group())->inspect(deadline);
   const Epoch highest = std::max({found.old_side.epoch, found.postgres.epoch,
                                   EpochRecord(config.state_dir / "epochs").highest()});
-  found.primary = undoubted_primary(found.old_side, found.postgres, highest);
+  const MendingRecord mending(config.state_dir / "mending");
+  std::optional<MendingBegun> begun;
+  try_out(found, [&] { begun = mending.pending(); });
+  found.primary = begun ? std::optional(begun->primary)
+                        : undoubted_primary(found.old_side, found.postgres, highest);
+  if (begun && !sidecar) try_out(found, [&] { mending.require_none(); });
   if (!found.primary) {
     found.wrong.push_back(fmt::format(
         "it is not certain who is primary: the highest epoch there was is {}", highest));

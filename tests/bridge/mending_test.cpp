@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "bridge/mend.h"
+#include "state/base/durable_file.h"
 
 namespace switchback {
 namespace {
@@ -84,6 +85,26 @@ TEST(Mending, WhoWasSetBackIsNotTrusted) {
   EXPECT_EQ(primary({Door::kOpen, 3}, {Door::kClosed, 3}, 4), std::nullopt);
   EXPECT_EQ(primary({Door::kOpen, 3}, {Door::kOpen, 3}, 3), std::nullopt);
   EXPECT_EQ(primary({Door::kClosed, 3}, {Door::kClosed, 3}, 3), std::nullopt);
+}
+
+TEST(Mending, WhoIsRightIsKnownUntilTheEnd) {
+  const auto folder = std::filesystem::temp_directory_path() / "switchback-mending-record";
+  std::filesystem::create_directories(folder);
+  std::filesystem::remove(folder / "mending");
+  MendingRecord record(folder / "mending");
+  EXPECT_EQ(record.pending(), std::nullopt);
+  record.begin({Side::kPostgres, "ada of the\nnight shift"});
+  const MendingRecord later(folder / "mending");
+  EXPECT_EQ(later.pending(), (MendingBegun{Side::kPostgres, "ada of the night shift"}));
+  EXPECT_THROW(later.require_none(), Error);
+  record.begin({Side::kOld, ""});
+  EXPECT_EQ(later.pending(), (MendingBegun{Side::kOld, ""}));
+  record.end();
+  EXPECT_EQ(later.pending(), std::nullopt);
+  EXPECT_NO_THROW(later.require_none());
+  replace_file(folder / "mending", "primary both by ada\n", 0600);
+  EXPECT_THROW(later.pending(), Error);
+  std::filesystem::remove_all(folder);
 }
 
 TEST(Mending, OrderAndAnswerReadBack) {

@@ -23,7 +23,7 @@ WAL_ONLY = ("sqlite.sink.sync.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_
 # What only a life with the other kind of store reaches, by the beginnings of the names.
 OTHER_STORE = {Life: ("files.",), FilesLife: ("sqlite.",)}
 # What nobody comes upon but who mends a bridge: test_doctor.py dies of all of them.
-MENDING = ("sqlite.renew.", "kept.", "resync.")
+MENDING = ("sqlite.renew.", "mending.", "kept.", "resync.")
 PRUNED_FROM = 20_000  # entries of the log; PruneLimits in watchers/sqlite/log.h
 
 

@@ -179,9 +179,11 @@ class Forward(Mended):
             postgres_unseen(life.postgres(), "INSERT INTO users(id, username) VALUES ('odd', 'odd')")
             life.run("doctor", "--fix", "--yes", SWITCHBACK_FAILPOINT="resync.apply.after=crash", timeout=180)
             life.start_sidecar()
-            self.wait_told(life, "has not come to its end", "switchback doctor --fix")
-        else:
-            life.start_sidecar()
+            self.assertEqual(life.sidecar.wait(60), 1)
+            self.assertIn("has not come to its end", life.run("doctor")[1])
+            self.fix(life)
+        life.start_sidecar()
+        life.wait_phase("forward")
         self.fix(life)
         self.assertEqual(of_postgres(life, "SELECT id FROM users WHERE id LIKE 'odd%'"), [])
         everything = ""
@@ -326,6 +328,60 @@ class Reverse(Mended):
         life.start_sidecar()
         wait_until(life.settled, "the sidecar settles")
         self.assertEqual(self.same(life), [("fork2", "two"), ("fork6", "again")])
+
+
+@unittest.skipUnless(POINTS, "failpoints exist in test builds only")
+class Interrupted(Mended):
+    """Who was right when `doctor --fix` began is right for whoever goes on with it, whatever the gates say by then."""
+
+    def cut_off(self, life, point, *options):
+        code, out, err = life.run("doctor", "--fix", "--yes", *options, SWITCHBACK_FAILPOINT=f"{point}=crash",
+                                  timeout=180)
+        self.assertEqual(code, -signal.SIGKILL, out + err)
+
+    def refuses_to_start(self, life):
+        life.start_sidecar()
+        self.assertEqual(life.sidecar.wait(60), 1)
+        with open(life.path("sidecar.log"), encoding="utf-8") as log:
+            self.assertRegex(log.read(), "has not come to its end(.|\n)*switchback doctor --fix")
+
+    def test_a_restored_copy_is_not_opened(self):
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            copy_of(life, "copy")
+            write_old(life, "INSERT INTO users(id, username) VALUES ('fork1', 'one')")
+            self.same(life)
+            life.stop_sidecar()
+            restore(life, "copy")
+            self.cut_off(life, "sqlite.gate.close.commit.after", "--primary", "postgres")
+            self.refuses_to_start(life)
+            with self.assertRaisesRegex(Exception, "go to .postgres|closed|refuses"):
+                write_old(life, "DELETE FROM users")
+            self.assertIn("makes old as postgres is", life.run("doctor")[1])
+            code, out, err = life.run("abandon", "--yes")
+            self.assertEqual(code, 1, out + err)
+            self.assertEqual(self.fix(life)["primary"], "postgres")
+            self.assertEqual(of_old(life), [("fork1", "one")])
+            life.start_sidecar()
+            life.wait_phase("reverse")
+            self.identical(life)
+
+    def test_a_flip_that_was_cut_off_before(self):
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar(SWITCHBACK_FAILPOINT="flip.close.after=crash")
+            life.wait_phase("forward")
+            life.run("cutover", "--yes")
+            life.sidecar.wait(60)
+            self.cut_off(life, "sqlite.gate.open.commit.before")
+            report = self.fix(life)
+            self.assertEqual(report["primary"], "old")
+            # A person may think better of it.
+            self.cut_off(life, "resync.settle.before", "--primary", "postgres")
+            self.assertEqual(self.fix(life, "--primary", "old")["primary"], "old")
+            life.start_sidecar()
+            life.wait_phase("forward")
+            self.identical(life)
 
 
 if __name__ == "__main__":
