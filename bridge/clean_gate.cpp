@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "bridge/flip_gates.h"
 #include "bridge/verify/pace.h"
 #include "bridge/verify/report.h"
 #include "state/base/deadline.h"
@@ -119,6 +120,11 @@ SweepStands sweep_for_flip(const Supervisor& supervisor, Verifier& verifier,
   last = verifier.last();
   if (last && last->clean) return met(last, fmt::format("identical at {}", last->at));
   if (last && only_unsettled(*report)) {
+    if (const std::string why = verifier.disturbed(); !why.empty()) {
+      check.value = fmt::format("compared, but meanwhile {}", why);
+      check.cure = fmt::format("`switchback {}` again: it compares anew", command_for(request.to));
+      return {check, last};
+    }
     return met(last, fmt::format("identical at {}, but for rows that change all the time: {}",
                                  last->at, last->why));
   }

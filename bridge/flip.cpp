@@ -51,14 +51,18 @@ void Flip::look(const FlipRequest& request, FlipOutcome& outcome) {
   grounds_.earlier = hooks_.measured;
   look_at_pump(request, outcome);
   // They may take seconds, and wait for the pump; what the sides say must be fresh.
-  if (hooks_.gates && (request.dry_run || may_pass(outcome.checks))) {
-    add_checks("bridge", hooks_.gates(), of_sides_);
-  }
+  const bool ask = request.dry_run || may_pass(outcome.checks);
+  if (ask && hooks_.gates) add_checks("bridge", hooks_.gates(), of_sides_);
+  const std::vector<Obstacle> unasked = ask ? std::vector<Obstacle>{} : outcome.obstacles;
   look_at_sides(request);
   const Deadline patience = Deadline::in(kLagPassesWithin);
   for (;;) {
     look_at_pump(request, outcome);
-    if (outcome.obstacles.empty() || !may_pass(outcome.checks) || patience.passed()) return;
+    if (outcome.obstacles.empty()) {
+      outcome.obstacles = unasked;  // it has passed, but stood in the way of asking
+      return;
+    }
+    if (!may_pass(outcome.checks) || patience.passed()) return;
     std::this_thread::sleep_for(kBetweenLooks);
   }
 }

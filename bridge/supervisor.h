@@ -63,7 +63,7 @@ struct FlipReport {
   std::filesystem::path certificate;  // empty if not flipped
 };
 
-class LastLook;
+struct FlipLook;
 class TrailingVerifier;
 
 class Supervisor {
@@ -129,9 +129,9 @@ class Supervisor {
   void tell(bool closing);
   void notify();
   void set_phase(Phase phase);
-  FlipHooks hooks(const FlipRequest& request, std::shared_ptr<std::shared_ptr<LastLook>> look);
-  LockCompare compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline);
-  std::shared_ptr<LastLook> prepare_last_look();
+  FlipHooks hooks(const FlipRequest& request, std::shared_ptr<FlipLook> look);
+  LockCompare compare_under_lock(FlipLook& look, Deadline deadline);
+  void prepare(FlipLook& look);
   std::shared_ptr<Pump> pump() const;
 
   const Config config_;

@@ -26,24 +26,29 @@ constexpr std::uintmax_t kRoomForRecords = std::uintmax_t{1} << 20;
 
 }  // namespace
 
-std::shared_ptr<LastLook> Supervisor::prepare_last_look() {
+/// For the comparison under the lock.
+struct FlipLook {
+  LastLook::Ground ground;  // as it was before the gates were asked
+  std::unique_ptr<LastLook> prepared = {};
+};
+
+void Supervisor::prepare(FlipLook& look) {
   trailing_->catch_up(Deadline::in(kCatchUpWithin));
   try {
-    return std::make_shared<LastLook>(*this, trail_);
+    look.prepared = std::make_unique<LastLook>(*this, trail_, look.ground);
   } catch (const Error&) {
-    return nullptr;  // the gates name who is in the way
+    // The gates name who is in the way.
   }
 }
 
-LockCompare Supervisor::compare_under_lock(std::shared_ptr<LastLook>& look, Deadline deadline) {
-  if (!look) look = std::make_shared<LastLook>(*this, trail_);
-  LockCompare compared = look->compare(deadline);
+LockCompare Supervisor::compare_under_lock(FlipLook& look, Deadline deadline) {
+  if (!look.prepared) look.prepared = std::make_unique<LastLook>(*this, trail_, look.ground);
+  LockCompare compared = look.prepared->compare(deadline);
   if (!compared.differing.empty()) trailing_->end_clean(compared.differing.front());
   return compared;
 }
 
-FlipHooks Supervisor::hooks(const FlipRequest& request,
-                            std::shared_ptr<std::shared_ptr<LastLook>> look) {
+FlipHooks Supervisor::hooks(const FlipRequest& request, std::shared_ptr<FlipLook> look) {
   const auto dog = std::make_shared<Watchdog>();
   FlipHooks hooks;
   hooks.closing = [this] { tell(true); };
@@ -106,16 +111,16 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
     explicit Hurry(TrailingVerifier& of) : verifier(of) { verifier.hurry(); }
     ~Hurry() { verifier.calm(); }
   } const hurry(*trailing_);
-  const auto look = std::make_shared<std::shared_ptr<LastLook>>();
   try {
     const OpenGates gates(*site_);
+    const auto look = std::make_shared<FlipLook>(FlipLook{LastLook::ground(*this, trail_)});
     const auto flowing = pump();
     FlipHooks around = hooks(request, look);
     around.measured = pauses_.read(request.to);
     around.gates = [&] {
       auto found = own_gates(request, ask, sweep);
       // Last, so that little is owed when the lock comes.
-      if (!request.dry_run) *look = prepare_last_look();
+      if (!request.dry_run) prepare(*look);
       found.push_back(trail_gate());
       return found;
     };

@@ -42,6 +42,8 @@ class Verifier {
   std::string answer(std::uint64_t run) const;
   /// The last comparison of all tables, also of an earlier sidecar; empty before the first.
   std::optional<VerifyStatus> last() const;
+  /// What happened while it ran that it may not have seen, in words; empty if nothing did.
+  std::string disturbed() const;
   /// Looks at fences, capture and tables now, and ends "clean" if they are not as they were.
   /// Throws what a side throws.
   void look_for_blind_spots();
@@ -79,6 +81,7 @@ class Verifier {
   std::optional<std::string> report_;  // guarded by mutex_: of the last asked for
   std::optional<Error> error_;         // guarded by mutex_: likewise
   std::optional<VerifyStatus> last_;   // guarded by mutex_
+  std::string disturbed_;              // guarded by mutex_
   bool soon_ = false;                  // guarded by mutex_: `clean` has ended
   std::optional<Grounds> grounds_;     // guarded by mutex_: of `clean`
 

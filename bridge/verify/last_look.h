@@ -3,7 +3,10 @@
 // done when it is made. Used by the flip; one thread.
 #pragma once
 
+#include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "bridge/flip.h"
 #include "bridge/verify/live.h"
@@ -13,15 +16,28 @@ namespace switchback {
 
 class LastLook {
  public:
+  /// What must not have changed by then: what was not compared in time and was given up, and how
+  /// fences, capture and tables stand.
+  struct Ground {
+    std::uint64_t dropped = 0;
+    std::map<std::string, std::string> standing;
+  };
+  /// As it is now, before anything that a flip stands on is looked at. Throws what a side throws.
+  static Ground ground(const Supervisor& supervisor, const Trail& trail);
+
   /// Throws what a side throws that is not there.
-  LastLook(Supervisor& supervisor, Trail& trail);
+  LastLook(Supervisor& supervisor, Trail& trail, Ground ground);
 
   /// Both pumps stand, all that the primary has was applied. Gives up in time for what is left to
   /// do before the deadline. Throws what the readers throw.
   LockCompare compare(Deadline deadline);
 
  private:
+  std::string changed() const;
+
+  const Supervisor& supervisor_;
   Trail& trail_;
+  const Ground ground_;
   LiveSides live_;
   std::unique_ptr<RowReader> old_side_, postgres_;
 };

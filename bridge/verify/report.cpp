@@ -224,6 +224,10 @@ std::string VerifyReport::example() const {
       if (!one.repaired && one.known != Known::kAccepted) return in_one_line(table, one);
     }
     if (!table.problem.empty()) return fmt::format("{}: {}", table.name, table.problem);
+    if (table.unsettled != 0) {
+      return fmt::format("{}: {} rows changed each time they were looked at", table.name,
+                         table.unsettled);
+    }
   }
   return {};
 }
