@@ -26,6 +26,7 @@
 #include "bridge/site.h"
 #include "bridge/snapshot.h"
 #include "bridge/status.h"
+#include "bridge/verify/read_hold.h"
 #include "bridge/verify/trail.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/flip_journal.h"
@@ -104,6 +105,8 @@ class Supervisor {
   const Config& config() const { return config_; }
   const StateDir& state_dir() const { return state_; }
   TrailingVerifier& trailing() { return *trailing_; }
+  /// What keeps comparisons from reading while a flip holds its locks.
+  ReadHold& reads() { return reads_; }
 
  private:
   void bring_up(std::stop_token stop);
@@ -153,8 +156,9 @@ class Supervisor {
   std::variant<std::monostate, MendReport, Error> mended_;  // guarded by mutex_: the last one
   // Set by the main loop alone, and guarded by mutex_ for everybody else.
   std::shared_ptr<const Site> site_;
-  Trail trail_;                                 // outlives the pump
-  std::shared_ptr<Pump> pump_;                  // guarded by mutex_
+  Trail trail_;                 // outlives the pump
+  std::shared_ptr<Pump> pump_;  // guarded by mutex_
+  ReadHold reads_;
   std::unique_ptr<TrailingVerifier> trailing_;  // last: its thread asks this object
 };
 

@@ -58,11 +58,11 @@ FlipHooks Supervisor::hooks(const FlipRequest& request, std::shared_ptr<FlipLook
   };
   hooks.watch = [this, dog, grace = request.max_pause](Deadline deadline) {
     dog->watch(deadline, grace);
-    trailing_->hold();
+    reads_.hold();
   };
   hooks.unwatch = [this, dog] {
     dog->stand_down();
-    trailing_->go_on();
+    reads_.release();
   };
   return hooks;
 }

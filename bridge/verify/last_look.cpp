@@ -32,7 +32,6 @@ LastLook::LastLook(Supervisor& supervisor, Trail& trail, Ground ground)
       postgres_(live_.sides.make_reader(Side::kPostgres)) {
   for (RowReader* reader : {old_side_.get(), postgres_.get()}) {
     reader->nobody_writes();
-    reader->asked_for_applied_only();
   }
   // Tables that were written to lately are the ones that will be asked for.
   std::set<TableId> tables{live_.sides.mapping->parents_first().front()};
@@ -41,6 +40,7 @@ LastLook::LastLook(Supervisor& supervisor, Trail& trail, Ground ground)
     Chunk rows;
     for (RowReader* reader : {old_side_.get(), postgres_.get()}) reader->fetch(table, {}, rows);
   }
+  for (RowReader* reader : {old_side_.get(), postgres_.get()}) reader->asked_for_applied_only();
 }
 
 // Changed past what logs it, a row is in nobody's debt: only another full comparison finds it.

@@ -73,11 +73,15 @@ class Carrier {
 
 using Carried = std::function<bool(const Position&, Deadline)>;
 
-VerifySides sides_of(const Supervisor& supervisor, const Moment& standing, Carried carried) {
+VerifySides sides_of(const Supervisor& supervisor, const Moment& standing, Carried carried,
+                     ReadHold* hold) {
   VerifySides sides;
   sides.mapping = standing.site->mapping;
   sides.primary = standing.primary;
-  sides.make_reader = [site = standing.site](Side side) { return site->of(side).make_reader(); };
+  sides.make_reader = [site = standing.site, hold](Side side) {
+    auto reader = site->of(side).make_reader();
+    return hold == nullptr ? std::move(reader) : hold->guard(std::move(reader));
+  };
   sides.carried = std::move(carried);
   sides.same_in_postgres = ask_postgres(supervisor.config());
   sides.quarantine = [site = standing.site, to = other(standing.primary)] {
@@ -159,16 +163,22 @@ SameInPostgres ask_postgres(const Config& config) {
 LiveSides live_sides(Supervisor& supervisor, std::shared_ptr<const Pace> pace) {
   const Moment standing = standing_of(supervisor);
   auto carrier = std::make_shared<Carrier>(supervisor, standing, pace);
+  auto carried = [carrier](const Position& position, Deadline deadline) {
+    return (*carrier)(position, deadline);
+  };
   return {std::move(pace), standing.epoch,
-          sides_of(supervisor, standing, [carrier](const Position& position, Deadline deadline) {
-            return (*carrier)(position, deadline);
-          })};
+          sides_of(supervisor, standing, std::move(carried), &supervisor.reads())};
 }
 
 LiveSides locked_sides(Supervisor& supervisor) {
   const Moment standing = standing_of(supervisor);
+  // What comes past the application's locks after the drain was carried by nobody, and is no
+  // difference: the flip is tried again.
+  auto carried = [&supervisor, primary = standing.primary](const Position& position, Deadline) {
+    return primary == Side::kPostgres || supervisor.picture().pump.durable.reaches(position);
+  };
   return {std::make_shared<const Pace>(0, std::stop_token()), standing.epoch,
-          sides_of(supervisor, standing, [](const Position&, Deadline) { return true; })};
+          sides_of(supervisor, standing, std::move(carried), nullptr)};
 }
 
 VerifyReport run_verify(Supervisor& supervisor, const VerifyOrder& order,

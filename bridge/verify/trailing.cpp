@@ -28,7 +28,6 @@ constexpr int kRest = 2;
 constexpr milliseconds kMostRest{2'000};
 // What a flip's lock can take upon itself.
 constexpr std::uint64_t kLittle = 64;
-constexpr milliseconds kWaitForReads{100};
 constexpr milliseconds kLookAtDebt{10};
 
 milliseconds since(Clock::time_point begun) {
@@ -65,7 +64,7 @@ void TrailingVerifier::hurry() {
 
 void TrailingVerifier::calm() {
   const std::lock_guard lock(mutex_);
-  hurried_ = held_ = false;
+  hurried_ = false;
   changed_.notify_all();
 }
 
@@ -78,18 +77,6 @@ bool TrailingVerifier::catch_up(Deadline deadline) {
     if (deadline.passed()) return false;
     changed_.wait_for(lock, kLookAtDebt);
   }
-}
-
-void TrailingVerifier::hold() {
-  std::unique_lock lock(mutex_);
-  held_ = true;
-  changed_.wait_for(lock, kWaitForReads, [&] { return !reading_; });
-}
-
-void TrailingVerifier::go_on() {
-  const std::lock_guard lock(mutex_);
-  held_ = false;
-  changed_.notify_all();
 }
 
 void TrailingVerifier::pause(milliseconds span, const std::stop_token& stop) {
@@ -157,26 +144,9 @@ void TrailingVerifier::open(std::stop_token stop) {
 }
 
 bool TrailingVerifier::compare(const Trail::Part& part, const std::stop_token& stop) {
-  {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, stop, [&] { return !held_; });
-    if (stop.stop_requested()) return false;
-    reading_ = true;
-  }
-  struct Reading {
-    TrailingVerifier& verifier;
-    ~Reading() {
-      const std::lock_guard lock(verifier.mutex_);
-      verifier.reading_ = false;
-      verifier.changed_.notify_all();
-    }
-  };
   const auto begun = Clock::now();
-  ComparedPart compared;
-  {
-    const Reading reading{*this};
-    compared = compare_part(sides_->sides, *sides_->pace, *old_side_, *postgres_, part);
-  }
+  const ComparedPart compared =
+      compare_part(sides_->sides, *sides_->pace, *old_side_, *postgres_, part);
   const std::uint64_t found = trail_.part_done(part, compared.differing, compared.again);
   if (found != 0) {
     for (const Trail::Differs& row : compared.differing) {

@@ -1,7 +1,7 @@
 // The trailing verifier: compares each row that was applied once more shortly afterwards, hot rows
 // once for many changes, at a bounded part of a core. What differs is named in the log and kept in
-// the Trail, where status and metrics read it. Before a flip it is told to hurry, and under the
-// lock to hold still. One thread of its own; every function may be called by any thread.
+// the Trail, where status and metrics read it. Before a flip it is told to hurry. One thread of its
+// own; every function may be called by any thread.
 #pragma once
 
 #include <chrono>
@@ -41,9 +41,6 @@ class TrailingVerifier {
   void calm();
   /// True once little is owed and what differed was looked at again; false at the deadline.
   bool catch_up(Deadline deadline);
-  /// Begins to read nothing more until go_on(); waits a moment for what is being read.
-  void hold();
-  void go_on();
 
  private:
   void run(std::stop_token stop);
@@ -60,7 +57,7 @@ class TrailingVerifier {
   std::mutex mutex_;  // guards all that follows
   std::condition_variable_any changed_;
   std::function<void(const std::string&)> clean_ends_;
-  bool hurried_ = false, held_ = false, reading_ = false;
+  bool hurried_ = false;
   std::uint64_t looks_ = 0;  // how often it looked again at what differed
 
   // Its thread only.

@@ -18,6 +18,23 @@ std::vector<std::uint32_t> all_of(const Chunk& chunk) {
   return indexes;
 }
 
+// A record that moves is indented as it was where it came from.
+std::string without_indent(const std::string& bytes) {
+  const std::size_t last = bytes.rfind('\n');
+  if (last == bytes.npos) return bytes;
+  const std::string line =
+      "\n" + bytes.substr(last + 1, bytes.find_first_not_of(" \t", last + 1) - last - 1);
+  std::string out;
+  for (std::size_t from = 0; from < bytes.size();) {
+    const std::size_t at = std::min(bytes.find(line, from), bytes.size());
+    out.append(bytes, from, at - from);
+    if (at == bytes.size()) break;
+    out += '\n';
+    from = at + line.size();
+  }
+  return out;
+}
+
 // Every element of a record that was just written has its identity already.
 class WrittenIdentities final : public Identities {
  public:
@@ -104,6 +121,7 @@ std::int64_t FileRewrite::place_at(std::size_t i) {
 }
 
 void FileRewrite::insert(RecordText text, std::uint64_t record, bool at_start) {
+  if (record != 0) text.bytes = without_indent(text.bytes);
   std::size_t before = at_start ? 0 : entries_.size();
   if (text.place && text.name.empty()) {
     // Places grow along the list.

@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::size_t kRecordsPerLook = 1024;
 // How long a file may keep changing, or be half written, before the reader gives up for now.
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::milliseconds kPatience{5'000};
+constexpr std::chrono::milliseconds kLittlePatience{50};  // writers wait
 
 class FilesReader final : public RowReader {
  public:
@@ -34,8 +35,9 @@ class FilesReader final : public RowReader {
     // The application writes all the while: a chunk ends at a file that has changed, and the next
     // one begins there.
     const std::size_t before = out.changes().size();
-    return at_one_state(
-        table, [&] { return scan_here(table, cursor, out) || out.changes().size() != before; });
+    return at_one_state(table, [&](bool) {
+      return scan_here(table, cursor, out) || out.changes().size() != before;
+    });
   }
   Window fetch(TableId table, const Chunk& keys, Chunk& out) override {
     // A key that the ledger does not know may be in a file that changed since.
@@ -45,9 +47,9 @@ class FilesReader final : public RowReader {
     // Files that are written to all the time are never as the ledger has them all at once, but one
     // by one they are.
     std::optional<Position> from;
-    Window window = at_one_state(table, [&] {
+    Window window = at_one_state(table, [&](bool by_ledger) {
       if (!from) from = ledger_->last();
-      wanted = rows_.read_some(wanted, found);
+      wanted = rows_.read_some(wanted, found, by_ledger);
       return wanted.empty();
     });
     window.from = *from;
@@ -69,30 +71,33 @@ class FilesReader final : public RowReader {
     const auto gate = ledger_->gate(mapping_->table(table).group);
     return gate && gate->door == GateState::Door::kClosed;
   }
-  /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do.
+  /// Runs `read` in a snapshot of the ledger that the files agree with; it says whether they do,
+  /// and is told whether nobody has looked at them before.
   /// A look that brings the ledger no nearer to the files is not worth another one before
   /// something happens to them.
   template <class Read>
   Window at_one_state(TableId table, Read read) {
-    const Deadline deadline = Deadline::in(kPatience);
+    const Deadline deadline = Deadline::in(nobody_writes_ ? kLittlePatience : kPatience);
     std::optional<FilesWatch> watch;
     for (bool by_ledger = applied_only_;; by_ledger = false) {
       if (watch) watch->drain();
       ScanResult seen;
       if (closed(table) && by_ledger) {
         const LedgerRead snapshot(*ledger_);
-        if (read()) return window();
+        if (read(true)) return window();
         continue;
       }
       if (closed(table)) {
         const LedgerWrite undone(*ledger_);
         refuse_half_replaced();
         seen = scan_.run_inside(Look::kStamps);
-        if (read()) return window();
+        const bool done = read(false);
+        rows_.release();  // its numbers are of what is undone now
+        if (done) return window();
       } else {
         {
           const LedgerRead snapshot(*ledger_);
-          if (read()) return window();
+          if (read(false)) return window();
         }
         seen = scan_.run(Look::kStamps, nullptr);
       }

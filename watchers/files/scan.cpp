@@ -116,6 +116,13 @@ const std::map<FilePlace, KnownFile>& FileScan::known_files() {
   return known_;
 }
 
+bool FileScan::is_as_known(const FilePlace& place, const KnownFile& file,
+                           const std::optional<FileStamp>& now) const {
+  if (now == std::optional(file.stamp)) return true;
+  const auto seen = seen_equal_.find(place);
+  return now && seen != seen_equal_.end() && seen->second == std::pair(*now, file.bytes);
+}
+
 std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   const auto& known = known_files();
   std::vector<Candidate> found;
@@ -132,7 +139,7 @@ std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
         born.collection = number;
         born.path = std::move(path);
         found.push_back({std::move(born), true});
-      } else if (look == Look::kContents || stamps.of(path) != std::optional(file->second.stamp)) {
+      } else if (look == Look::kContents || !is_as_known(place, file->second, stamps.of(path))) {
         found.push_back({file->second, true});
       }
     }
@@ -180,6 +187,7 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
           round.result.unstable = true;
         }
         if (same) {
+          if (!fresh) seen_equal_[place] = {read.file.stamp, known.bytes};
           if (!(known.stamp == read.file.stamp)) {
             known.stamp = read.file.stamp;
             ledger_.put_file(known);

@@ -71,6 +71,8 @@ class FileScan {
   };
   const std::map<FilePlace, KnownFile>& known_files();
   std::vector<Candidate> candidates(Look look);
+  bool is_as_known(const FilePlace& place, const KnownFile& file,
+                   const std::optional<FileStamp>& now) const;
   /// What a look goes through the files with.
   struct Round {
     RankedBatch* give = nullptr;
@@ -89,6 +91,8 @@ class FileScan {
   FilesLedger& ledger_;
   std::vector<Lens> lenses_;
   std::map<FilePlace, KnownFile> known_;
+  // What was read and was as the ledger has it, for looks whose notes are undone.
+  std::map<FilePlace, std::pair<FileStamp, Hash128>> seen_equal_;
   bool holds_back_ = false;                                 // a file, as known_ was read
   std::pair<std::int64_t, std::int64_t> known_at_{-1, -1};  // the ledger's version
 };

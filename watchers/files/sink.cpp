@@ -331,19 +331,19 @@ void FilesSink::replace(std::uint16_t number, const FileWrite& write,
                         const std::optional<std::string>& bytes) {
   if (write.before == write.after) return;
   const Collection& collection = scan_.collection(number);
-  NewFileLooks looks;
-  if (!write.before) {
-    looks = looks_like(number);
-    if (!fences().empty()) {
-      fence_new(write, looks);
-      looks.mode &= ~static_cast<mode_t>(0222);
-    }
+  const bool fenced = !write.before && !fences().empty();
+  const NewFileLooks born = write.before ? NewFileLooks() : looks_like(number);
+  NewFileLooks looks = born;
+  if (fenced) {
+    fence_new(write, born);
+    looks.mode &= ~static_cast<mode_t>(0222);
   }
   if (bytes) tell_others(write);
   if (!collection.keep_copy.empty()) {
     FileWrite copy = write;
     copy.path = beside(collection.keep_copy, write.path);
     copy.any_before = true;
+    if (fenced) fence_new(copy, born);
     stage(std::move(copy), bytes, looks);
   }
   stage(write, bytes, looks);

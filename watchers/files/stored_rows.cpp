@@ -142,9 +142,11 @@ std::string StoredRows::rivalry(TableId table, std::string_view key) const {
   return "more than one record has this key: " + where;
 }
 
-std::vector<DirtyKey> StoredRows::read_some(const std::vector<DirtyKey>& keys, RankedBatch& out) {
+std::vector<DirtyKey> StoredRows::read_some(const std::vector<DirtyKey>& keys, RankedBatch& out,
+                                            bool by_ledger) {
   using Key = std::pair<TableId, std::string>;
   std::map<std::int64_t, std::map<std::uint64_t, std::set<Key>>> wanted;
+  std::vector<DirtyKey> left;
   for (const DirtyKey& dirty : keys) {
     const auto owner = ledger_.owner(dirty.table, dirty.key);
     std::string trouble = rivalry(dirty.table, dirty.key);
@@ -155,11 +157,12 @@ std::vector<DirtyKey> StoredRows::read_some(const std::vector<DirtyKey>& keys, R
       out.add_misfit(dirty.table, dirty.key, trouble);
     } else if (owner) {
       wanted[owner->file][owner->record].insert({dirty.table, dirty.key});
+    } else if (by_ledger) {
+      left.push_back(dirty);
     } else {
       out.add_delete(dirty.table, dirty.key);
     }
   }
-  std::vector<DirtyKey> left;
   for (const auto& [file, records] : wanted) {
     bool readable = load(file);
     for (const auto& [record, rows] : records) {

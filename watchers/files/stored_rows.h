@@ -24,8 +24,10 @@ class StoredRows {
       : mapping_(std::move(mapping)), scan_(scan), ledger_(ledger) {}
 
   /// The current row of each key, or its delete, as far as files are as the ledger knows them.
-  /// Returns the keys of the others. Inside a LedgerRead.
-  std::vector<DirtyKey> read_some(const std::vector<DirtyKey>& keys, RankedBatch& out);
+  /// Returns the keys of the others; with `by_ledger` also those that it knows no record of, since
+  /// only a look at the files could tell. Inside a LedgerRead.
+  std::vector<DirtyKey> read_some(const std::vector<DirtyKey>& keys, RankedBatch& out,
+                                  bool by_ledger = false);
 
   /// Appends the rows of `table` that the record owns. False: its file is not as the ledger knows
   /// it; then `rows` is as it was.
