@@ -1,6 +1,6 @@
 // Rows of one side that a repair is about to overwrite or delete, one JSON line each, in a file of
 // their own: what nobody else has is not thrown away unseen. Made when the first row comes. One
-// thread.
+// thread at a time.
 #pragma once
 
 #include <cstdint>

@@ -42,6 +42,7 @@ std::string to_json(const MendReport& report) {
       .member("applied", report.applied)
       .member("removed", report.removed)
       .member("refused", report.refused)
+      .member("left", report.left)
       .member("kept", report.kept.string())
       .end_object();
   return json.take();
@@ -69,11 +70,11 @@ std::optional<MendReport> parse_mend_answer(std::string_view text) {
     const auto number = [&](const char* name, std::uint64_t& into) {
       return !root[name].get(into);
     };
-    const bool whole = !root["primary"].get(primary) && parse_side(primary) &&
-                       number("epoch", report.epoch) && number("rows_old", report.rows_old) &&
-                       number("rows_postgres", report.rows_postgres) &&
-                       number("applied", report.applied) && number("removed", report.removed) &&
-                       number("refused", report.refused) && !root["kept"].get(kept);
+    const bool whole =
+        !root["primary"].get(primary) && parse_side(primary) && number("epoch", report.epoch) &&
+        number("rows_old", report.rows_old) && number("rows_postgres", report.rows_postgres) &&
+        number("applied", report.applied) && number("removed", report.removed) &&
+        number("refused", report.refused) && number("left", report.left) && !root["kept"].get(kept);
     if (whole) {
       report.primary = *parse_side(primary);
       report.kept = kept;

@@ -51,9 +51,13 @@ CurrentRows apply_current_rows(const Chunk& keys, const Position& boundary, RowR
   return counts;
 }
 
-Reapplied reapply(const Chunk& keys, const Position& applied, RowReader& reader, ChangeSink& sink) {
+Reapplied reapply(const Chunk& keys, const Position& applied, RowReader& reader, ChangeSink& sink,
+                  std::vector<Reject> already) {
   Reapplied done;
-  static_cast<CurrentRows&>(done) = apply_current_rows(keys, applied, reader, sink, done.rejects);
+  done.rejects = std::move(already);
+  if (!keys.empty()) {
+    static_cast<CurrentRows&>(done) = apply_current_rows(keys, applied, reader, sink, done.rejects);
+  }
   sink.commit(applied, done.rejects);
   return done;
 }

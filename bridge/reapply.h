@@ -34,7 +34,9 @@ struct Reapplied : CurrentRows {
 };
 
 /// The whole of it, between two batches: one transaction that applies the rows, ends or renews
-/// their quarantine, and leaves the position as it is. Throws what the reader or the sink throws.
-Reapplied reapply(const Chunk& keys, const Position& applied, RowReader& reader, ChangeSink& sink);
+/// their quarantine, and leaves the position as it is. What was turned away `already` goes into the
+/// book with it. Throws what the reader or the sink throws.
+Reapplied reapply(const Chunk& keys, const Position& applied, RowReader& reader, ChangeSink& sink,
+                  std::vector<Reject> already = {});
 
 }  // namespace switchback

@@ -2,7 +2,8 @@
 // are compared in full and the other side is made as the primary is, with no pump between them.
 // Until that has come to its end the position on record is one that no source will start from, so
 // a crash at any instant leaves a bridge that says so and can be told to begin again. What the
-// other side alone had, or had otherwise, is written to a file before it goes. Called by the
+// other side alone had, or had otherwise, is written to a file before it goes; what cannot be
+// written there stays. What still differs in the end is in quarantine. Called by the
 // supervisor when somebody asked for it; one thread.
 #pragma once
 
@@ -27,6 +28,7 @@ struct Resynced {
   std::uint64_t applied = 0;   // rows that the other side had not, or otherwise
   std::uint64_t removed = 0;   // rows that it alone had
   std::uint64_t refused = 0;   // in quarantine now
+  std::uint64_t left = 0;      // of them: as they were, since no copy could be kept
   std::filesystem::path kept;  // what it had of them; empty if that was nothing
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "bridge/repair_rows.h"
 #include "state/base/error.h"
 #include "state/base/log.h"
 
@@ -47,6 +48,7 @@ SecondTries::SecondTries(std::shared_ptr<const Mapping> mapping,
     }
   }
   for (const QuarantineEntry& entry : open) {
+    if (entry.reason.starts_with(kNotKept)) continue;
     // SQLite's book does not say which kind of reason it was.
     const bool may_be = entry.sqlstate.empty() || another_row_is_in_the_way(entry.sqlstate);
     if (entry.table && !entry.accepted && may_be) wait_anew({*entry.table, entry.key});

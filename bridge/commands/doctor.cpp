@@ -82,7 +82,8 @@ void compare(const Site& site, Side primary, Findings& found) {
       row = difference.key;
       in_old += difference.sort == DifferenceSort::kMissingInPostgres ? 1 : 0;
       in_postgres += difference.sort == DifferenceSort::kMissingInOld ? 1 : 0;
-      values += difference.sort == DifferenceSort::kValue ? 1 : 0;
+      values +=
+          difference.sort == DifferenceSort::kValue || difference.sort == DifferenceSort::kMisfit;
     }
     if (!table.problem.empty()) {
       found.apart.push_back(fmt::format("{}: cannot be compared: {}", table.name, table.problem));
@@ -184,11 +185,15 @@ void print(const MendReport& report, bool sidecar) {
              report.rows_old, report.rows_postgres, to_string(report.primary), report.epoch);
   fmt::print("{} rows of {} applied to {}, {} removed there\n", report.applied,
              to_string(report.primary), to, report.removed);
+  if (!report.kept.empty()) {
+    fmt::print("what {} had of them is kept in {}\n", to, report.kept.string());
+  }
   if (report.refused != 0) {
     fmt::print("{} rows are in quarantine: `switchback quarantine list`\n", report.refused);
   }
-  if (!report.kept.empty()) {
-    fmt::print("what {} had of them is kept in {}\n", to, report.kept.string());
+  if (report.left != 0) {
+    fmt::print("of them {} are in {} as they were: no copy of them could be kept\n", report.left,
+               to);
   }
   fmt::print("{}\n", sidecar ? "changes flow again" : "start it again: switchback run");
 }

@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "bridge/reapply.h"
+#include "bridge/repair_rows.h"
 #include "state/base/error.h"
 #include "state/base/json_text.h"
 
@@ -102,12 +102,15 @@ std::vector<TableId> tables_of(const Mapping& mapping, const std::string& name) 
               {.object = name, .next = "`switchback status` lists the tables"});
 }
 
-void reapply_by_pump(Supervisor& supervisor, const Chunk& keys) {
+void repair_by_pump(Supervisor& supervisor, const Moment& standing, const Chunk& keys,
+                    std::shared_ptr<KeptRows> kept) {
   // The job may outlive this call.
   const auto own = std::make_shared<const Chunk>(keys);
-  supervisor.with_pump([own](Pump::Parts& parts, const Position& applied) {
-    const auto reader = parts.make_reader();
-    reapply(*own, applied, *reader, *parts.sink);
+  supervisor.with_pump([own, standing, kept](Pump::Parts& parts, const Position& applied) {
+    const TableMap& map = standing.site->mapping->table(own->changes().front().table);
+    const auto of_primary = parts.make_reader();
+    const auto of_other = standing.site->of(other(standing.primary)).make_reader();
+    repair_rows(map, *own, applied, *of_primary, *of_other, *parts.sink, *kept);
   });
 }
 
@@ -124,6 +127,7 @@ void note(Supervisor& supervisor, const VerifyOrder& order, const VerifyReport& 
 
 VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order,
                       const std::shared_ptr<const Pace>& pace, const Sweep::Report& tell) {
+  const Moment standing = standing_of(supervisor);
   LiveSides live = live_sides(supervisor, pace);
   if (order.repair) {
     live.sides.make_reader = [make = std::move(live.sides.make_reader)](Side side) {
@@ -136,7 +140,11 @@ VerifyReport run_once(Supervisor& supervisor, const VerifyOrder& order,
   Sweep sweep(std::move(live.sides), *pace, tell);
   VerifyReport report = sweep.run(tables);
   if (order.repair) {
-    sweep.repair(report, [&](const Chunk& keys) { reapply_by_pump(supervisor, keys); });
+    const auto kept =
+        std::make_shared<KeptRows>(supervisor.state_dir().file("kept"), other(standing.primary));
+    sweep.repair(report,
+                 [&](const Chunk& keys) { repair_by_pump(supervisor, standing, keys, kept); });
+    report.kept = kept->path().string();
   }
   return report;
 }

@@ -243,7 +243,9 @@ std::string to_json(const VerifyReport& report) {
       .key("tables")
       .begin_array();
   for (const auto& table : report.tables) write_table(json, table);
-  json.end_array().end_object();
+  json.end_array();
+  write_value(json, "kept", report.kept, !report.kept.empty());
+  json.end_object();
   return json.take();
 }
 
@@ -261,6 +263,7 @@ VerifyReport parse_verify_report(std::string_view json) {
   for (const Element one : get<simdjson::dom::array>(root, "tables")) {
     report.tables.push_back(parse_table(one));
   }
+  report.kept = text_or_empty(root, "kept");
   return report;
 }
 
@@ -276,6 +279,10 @@ std::string to_text(const VerifyReport& report) {
       out += fmt::format("{}: not compared, on one side only: {}\n", table.name,
                          fmt::join(table.one_sided, ", "));
     }
+  }
+  if (!report.kept.empty()) {
+    out += fmt::format("what {} had of the rows repaired is kept in {}\n",
+                       to_string(other(report.primary)), report.kept);
   }
   return out + last_line(report);
 }

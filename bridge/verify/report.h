@@ -56,6 +56,7 @@ struct VerifyReport {
   Side primary = Side::kOld;
   std::chrono::milliseconds took{0};
   std::vector<TableReport> tables;
+  std::string kept;  // a file: what the other side had of the rows repaired; empty if nothing
 
   bool identical() const;
   bool explained() const;

@@ -283,7 +283,10 @@ void Sweep::mark_known(TableReport& report, TableId table) {
   }
   for (Difference& difference : report.differences) {
     const auto at = entries.find(difference.key);
-    if (at == entries.end()) continue;
+    if (at == entries.end()) {
+      difference.known = Known::kNot;  // or no longer
+      continue;
+    }
     difference.known = at->second.accepted ? Known::kAccepted : Known::kQuarantined;
     difference.cause = fmt::format("{}: {}", at->second.accepted ? "accepted" : "in quarantine",
                                    at->second.reason);
@@ -327,20 +330,25 @@ void Sweep::look_again(TableReport& report, TableId id) {
   const auto differs = [&](const SeenApart& seen) {
     unequal.insert(key_text(seen.keys, seen.key));
   };
-  const Keys& keys = differing_.at(id);
-  for (const Chunk* part : {&keys.surplus, &keys.others}) {
+  Keys& keys = differing_.at(id);
+  for (Chunk* part : {&keys.surplus, &keys.others}) {
     const Chunk moving = follow(map, *part, differs);
+    Chunk still;
     for (const Change& change : moving.changes()) {
       unequal.insert(key_text(moving, moving.row(change)));
     }
     for (const Change& change : part->changes()) {
       const std::string key = key_text(*part, part->row(change));
-      if (unequal.contains(key)) continue;
-      repaired.insert(key);
+      if (unequal.contains(key)) {
+        add_key(map, part->row(change), *part, still);
+      } else {
+        repaired.insert(key);
+      }
     }
+    *part = std::move(still);
   }
   for (Difference& difference : report.differences) {
-    difference.repaired = repaired.contains(difference.key);
+    difference.repaired = difference.repaired || repaired.contains(difference.key);
   }
   mark_known(report, id);
 }

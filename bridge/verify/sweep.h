@@ -32,7 +32,8 @@ class Sweep {
   /// Compares the tables. A table that cannot be read now is reported as a problem; throws Error if
   /// a side is not there, or on a stop.
   VerifyReport run(const std::vector<TableId>& tables);
-  /// After run(): applies again what differs, and looks whether it still does.
+  /// After run(): applies again what differs, and looks whether it still does. Called once more, it
+  /// takes in hand what did.
   void repair(VerifyReport& report, const Reapply& reapply);
 
  private:

@@ -114,11 +114,13 @@ TEST(Mending, OrderAndAnswerReadBack) {
   MendReport report;
   report.primary = Side::kPostgres;
   report.removed = 7;
+  report.left = 2;
   report.kept = "/tmp/x.jsonl";
   const auto back = parse_mend_answer(to_json(report));
   ASSERT_TRUE(back.has_value());
   EXPECT_EQ(back->primary, Side::kPostgres);
   EXPECT_EQ(back->removed, 7u);
+  EXPECT_EQ(back->left, 2u);
   EXPECT_EQ(back->kept, report.kept);
   EXPECT_FALSE(parse_mend_answer(to_json(MendProgress{.running = true, .compared = {}})));
 }

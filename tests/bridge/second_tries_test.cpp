@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "bridge/repair_rows.h"
 #include "state/base/error.h"
 #include "tests/support/test_mapping.h"
 
@@ -128,6 +129,9 @@ TEST_F(SecondTriesTest, WhatNoOtherRowIsTheCauseOfIsLeftAlone) {
   QuarantineEntry accepted = entry(kChild, 1, "23503");
   accepted.accepted = true;
   SecondTries tries = with({entry(kChild, 2, "23514"), entry(kParent, 3, "22P02"), accepted});
+  QuarantineEntry not_kept = entry(kChild, 5, "");
+  not_kept.reason = std::string(kNotKept) + "qty: 'abc' is no number";
+  EXPECT_FALSE(with({not_kept}).due(now_ + std::chrono::hours(1)));
   const Reject refused{kChild, R"(["4"])", "no", "23502"};
   tries.note_rejected({&refused, 1});
   EXPECT_FALSE(tries.due(now_ + std::chrono::hours(1)));

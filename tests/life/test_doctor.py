@@ -11,7 +11,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import PROGRAM, Life, wait_until  # noqa: E402
-from tampering import postgres_unseen  # noqa: E402
+from tampering import postgres_unseen, sqlite_unseen  # noqa: E402
 from test_crash import MENDING, POINTS  # noqa: E402
 from test_forks import add_user, copy_of, restore  # noqa: E402
 
@@ -183,7 +183,7 @@ class Forward(Mended):
             self.assertIn("has not come to its end", life.run("doctor")[1])
             self.fix(life)
         life.start_sidecar()
-        life.wait_phase("forward")
+        wait_until(life.settled, "the sidecar settles")
         self.fix(life)
         self.assertEqual(of_postgres(life, "SELECT id FROM users WHERE id LIKE 'odd%'"), [])
         everything = ""
@@ -330,6 +330,78 @@ class Reverse(Mended):
         self.assertEqual(self.same(life), [("fork2", "two"), ("fork6", "again")])
 
 
+@unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
+class Misfits(Mended):
+    """Rows of the other side that no copy can be kept of, or that nobody can be asked for by their key."""
+
+    ODD = "SELECT user_id, current_command_index FROM funnel_progress WHERE typeof(current_command_index) = 'text'"
+
+    def quarantined(self, life):
+        code, out, err = life.run("quarantine", "list", "--json")
+        self.assertEqual(code, 0, err)
+        return {entry["key"]: entry["reason"] for entry in json.loads(out)["entries"]}
+
+    def test_they_stay_and_are_named(self):
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            life.flip_when_ready("cutover")
+            life.wait_phase("reverse")
+            user, = of_postgres(life, "SELECT user_id FROM funnel_progress ORDER BY user_id LIMIT 1")[0]
+            sqlite_unseen(life.path(life.store),
+                          "INSERT INTO funnel_progress(user_id, current_command_index) VALUES ('astray', 'abc')",
+                          "INSERT INTO users(id, username) VALUES (NULL, 'nobody')",
+                          "INSERT INTO users(id, username) VALUES ('fork1', 'one')",
+                          f"UPDATE funnel_progress SET current_command_index = 'xyz' WHERE user_id = '{user}'")
+            odd = sorted([("astray", "abc"), (user, "xyz")])
+            code, out, err = life.run("verify", "--repair", timeout=180)
+            self.assertEqual(code, 1, out + err)
+            self.assertEqual(sorted(of_old(life, self.ODD)), odd)
+            self.assertEqual(of_old(life), [])
+            with open(glob.glob(life.path("state/kept/*"))[0], encoding="utf-8") as kept:
+                self.assertIn('"fork1"', kept.read())
+            self.told_beforehand(life)
+            report = self.fix(life)
+            self.assertEqual((report["left"], report["refused"]), (2, 3))
+            entries = self.quarantined(life)
+            self.assertEqual(len(entries), 3, entries)
+            self.assertIn("no copy of it could be kept", entries['["astray"]'])
+            # The pump tries again what is in quarantine, but not these.
+            self.write_postgres(life, "INSERT INTO users(id, username) VALUES ('fork2', 'two')")
+            self.same(life)
+            self.assertEqual(life.stop_sidecar(), 0)
+            life.start_sidecar()
+            wait_until(life.settled, "the sidecar settles")
+            self.write_postgres(life, "INSERT INTO users(id, username) VALUES ('fork3', 'three')")
+            self.same(life)
+            self.identical_but(life, 3)
+            self.assertEqual(sorted(of_old(life, self.ODD)), odd)
+            self.assertEqual(of_old(life, "SELECT username FROM users WHERE id IS NULL"), [("nobody",)])
+            # A person may say so.
+            code, out, err = life.run("quarantine", "retry", "--table", "funnel_progress", "--key", "astray")
+            self.assertEqual(code, 0, out + err)
+            self.assertEqual(of_old(life, self.ODD), [(user, "xyz")])
+
+    def told_beforehand(self, life):
+        """Once something is wrong, `doctor` counts these, too."""
+        with life.postgres().cursor() as cursor:
+            cursor.execute("ALTER TABLE users ADD COLUMN note text")
+        self.wait_told(life, "ADD COLUMN note text")
+        self.assertIn("public.funnel_progress: 0 rows only in old, 0 only in postgres, 2 that differ",
+                      life.run("doctor")[1])
+        with life.postgres().cursor() as cursor:
+            cursor.execute("ALTER TABLE users DROP COLUMN note")
+
+    def identical_but(self, life, rows):
+        code, out, err = life.run("verify", timeout=180)
+        self.assertEqual(code, 1, out + err)
+        self.assertIn(f"{rows} rows differ", out)
+
+    def write_postgres(self, life, statement):
+        with life.postgres().cursor() as cursor:
+            cursor.execute(statement)
+
+
 @unittest.skipUnless(POINTS, "failpoints exist in test builds only")
 class Interrupted(Mended):
     """Who was right when `doctor --fix` began is right for whoever goes on with it, whatever the gates say by then."""
@@ -364,7 +436,7 @@ class Interrupted(Mended):
             self.assertEqual(self.fix(life)["primary"], "postgres")
             self.assertEqual(of_old(life), [("fork1", "one")])
             life.start_sidecar()
-            life.wait_phase("reverse")
+            wait_until(life.settled, "the sidecar settles")
             self.identical(life)
 
     def test_a_flip_that_was_cut_off_before(self):
@@ -380,7 +452,7 @@ class Interrupted(Mended):
             self.cut_off(life, "resync.settle.before", "--primary", "postgres")
             self.assertEqual(self.fix(life, "--primary", "old")["primary"], "old")
             life.start_sidecar()
-            life.wait_phase("forward")
+            wait_until(life.settled, "the sidecar settles")
             self.identical(life)
 
 

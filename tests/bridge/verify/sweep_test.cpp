@@ -186,6 +186,39 @@ TEST_F(SweepTest, FindsEveryRowThatWasTamperedWithAndNoOther) {
   EXPECT_TRUE(compare().identical());
 }
 
+TEST_F(SweepTest, WhatWasNotRepairedMayBeTriedOnceMore) {
+  to_->tamper(kParent, parent(7, ""), parent(7, "seven"));
+  to_->tamper(kParent, parent(8, ""), parent(8, "eight"));
+  Sweep sweep = this->sweep();
+  VerifyReport report = sweep.run({kParent});
+  std::size_t asked = 0;
+  sweep.repair(report, [&](const Chunk& keys) {
+    Chunk first;
+    first.add(copy_cell(keys.row(keys.changes().front())[0], keys, first));
+    first.end_delete(kParent);
+    asked += keys.changes().size();
+    reapply_by_pump(first);
+  });
+  EXPECT_FALSE(report.identical());
+  sweep.repair(report, [&](const Chunk& keys) {
+    asked += keys.changes().size();
+    reapply_by_pump(keys);
+  });
+  EXPECT_TRUE(report.identical()) << to_text(report);
+  EXPECT_EQ(asked, 3u);
+}
+
+TEST_F(SweepTest, AnEntryThatHasEndedExcusesNothing) {
+  to_->tamper(kParent, parent(7, ""), parent(7, "seven"));
+  quarantine_ = {{kParent, "", R"(["7"])", "no", "", "", false}};
+  Sweep sweep = this->sweep();
+  VerifyReport report = sweep.run({kParent});
+  EXPECT_TRUE(report.explained()) << to_text(report);
+  quarantine_.clear();
+  sweep.repair(report, [](const Chunk&) {});
+  EXPECT_FALSE(report.explained()) << to_text(report);
+}
+
 TEST_F(SweepTest, NamesTheColumnAndBothValues) {
   to_->tamper(kParent, parent(7, ""), parent(7, "seven", R"({"a":1,"b":[1,2]})"));
   const VerifyReport report = compare();
