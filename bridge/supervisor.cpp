@@ -125,6 +125,7 @@ void Supervisor::run(std::stop_token stop) {
     }
     if (stop.stop_requested()) return;
     if (!order && !again) {
+      look_who_is_open();
       look_at_tables();
       continue;
     }

@@ -112,6 +112,7 @@ class Supervisor {
   void bring_up(std::stop_token stop);
   void mend_as_ordered(const MendOrder& order, std::stop_token stop);
   void look_at_tables();
+  void look_who_is_open();
   void require_own_state();
   void require_logical_wal();
   void install();
@@ -154,6 +155,7 @@ class Supervisor {
   std::optional<MendOrder> mend_wanted_;                    // guarded by mutex_
   MendProgress mending_;                                    // guarded by mutex_
   std::variant<std::monostate, MendReport, Error> mended_;  // guarded by mutex_: the last one
+  bool gates_unknown_ = false;  // the main loop's own: a mend failed, and nobody has looked since
   // Set by the main loop alone, and guarded by mutex_ for everybody else.
   std::shared_ptr<const Site> site_;
   Trail trail_;                 // outlives the pump

@@ -1,13 +1,23 @@
 // The supervisor's part in `switchback doctor --fix`: it stops the pump, has both sides made to
 // follow one another again, and brings the bridge up; and it looks now and then whether the tables
 // are still as they were.
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <utility>
 
 #include "bridge/mending.h"
+#include "bridge/open_gates.h"
 #include "bridge/supervisor.h"
+#include "bridge/verify/trailing.h"
 #include "state/base/log.h"
 
 namespace switchback {
+namespace {
+
+constexpr std::chrono::seconds kLookWithin{10};
+
+}  // namespace
 
 MendReport Supervisor::mend(const MendOrder& order, std::stop_token stop,
                             const Sweep::Report& tell) {
@@ -16,6 +26,7 @@ MendReport Supervisor::mend(const MendOrder& order, std::stop_token stop,
     pump_.reset();
   }
   state_.probe();
+  trailing_->end_clean("`switchback doctor --fix` has changed rows");
   require_logical_wal();
   auto opened = std::make_shared<const Site>(open_site(config_, SchemaUse::kApply));
   {
@@ -72,8 +83,12 @@ void Supervisor::mend_as_ordered(const MendOrder& order, std::stop_token stop) {
   } catch (const Error& error) {
     log_error(std::string("doctor: ") + error.what());
     outcome = error;
-    const std::lock_guard lock(mutex_);
-    picture_.error.reset();
+    {
+      const std::lock_guard lock(mutex_);
+      picture_.error.reset();
+    }
+    gates_unknown_ = true;
+    look_who_is_open();
   } catch (...) {
     end();
     throw;
@@ -81,6 +96,38 @@ void Supervisor::mend_as_ordered(const MendOrder& order, std::stop_token stop) {
   // What stands in the way of the pump is for the pump to say.
   if (!pump() && site()) start_pump(other(picture().primary));
   end();
+}
+
+// An error may have come after the gates had moved: whom the application is told to write to is
+// asked of them. A side that is away is asked later.
+void Supervisor::look_who_is_open() {
+  if (!gates_unknown_ || !site()) return;
+  try {
+    const OpenGates gates(*site_);
+    const GateState of_old = gates.old_side->inspect(Deadline::in(kLookWithin));
+    const GateState of_postgres = gates.postgres->inspect(Deadline::in(kLookWithin));
+    const bool old_open = of_old.door == GateState::Door::kOpen;
+    const bool postgres_open = of_postgres.door == GateState::Door::kOpen;
+    const auto begun = mending_record_.pending();
+    Side primary = picture().primary;
+    if (old_open != postgres_open) {
+      primary = old_open ? Side::kOld : Side::kPostgres;
+    } else if (begun) {
+      primary = begun->primary;
+    }
+    bool flows = false;
+    {
+      const std::lock_guard lock(mutex_);
+      picture_.primary = primary;
+      picture_.epoch = std::max(of_old.epoch, of_postgres.epoch);
+      flows = picture_.phase == Phase::kForward || picture_.phase == Phase::kReverse;
+    }
+    if (flows) set_phase(phase_of(primary));
+    tell(false);
+    gates_unknown_ = false;
+  } catch (const Error& error) {
+    log_warning(fmt::format("who is primary cannot be told yet: {}", error.what()));
+  }
 }
 
 // Whatever an ALTER makes of the rows, they are compared in full afterwards; the sooner the pump

@@ -455,6 +455,26 @@ class Interrupted(Mended):
             wait_until(life.settled, "the sidecar settles")
             self.identical(life)
 
+    def test_an_error_after_the_gates_moved(self):
+        """The sidecar goes on, and tells everybody who is primary now."""
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar(SWITCHBACK_FAILPOINT="resync.settle.before=error")
+            life.wait_phase("forward")
+            wait_until(lambda: ((life.status() or {}).get("last_verify") or {}).get("clean"), "clean", 60, 0.2)
+            code, out, err = life.run("doctor", "--fix", "--yes", "--primary", "postgres", timeout=180)
+            self.assertEqual(code, 1, out + err)
+            wait_until(lambda: life.group().get("primary") == "postgres", "status to say who is primary", 30, 0.2)
+            with open(life.path("switchback.run/primary"), encoding="utf-8") as told:
+                self.assertIn("postgres", told.read())
+            with open(life.path("sidecar.log"), encoding="utf-8") as log:
+                self.assertRegex(log.read(), "no longer clean: .*doctor --fix")
+            self.wait_told(life, "has not come to its end", "switchback doctor --fix")
+            self.assertEqual(self.fix(life)["primary"], "postgres")
+            with life.postgres().cursor() as cursor:
+                cursor.execute("INSERT INTO users(id, username) VALUES ('fork1', 'one')")
+            self.same(life)
+            self.identical(life)
+
 
 if __name__ == "__main__":
     unittest.main()
