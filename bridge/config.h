@@ -18,6 +18,9 @@
 
 namespace switchback {
 
+/// So far all tables flip together.
+inline constexpr const char* kOnlyGroup = "all";
+
 /// [table.T.columns] c = "SOURCE" or c = { from = SOURCE, spelling = [..] }
 struct ColumnConfig {
   std::string name;  // in PostgreSQL
@@ -35,7 +38,7 @@ struct TableConfig {
   std::string old_table;  // likewise
   Orphans orphans = Orphans::kQuarantine;
   Only only = Only::kNeither;
-  std::string group = "all";
+  std::string group = kOnlyGroup;
   std::vector<ColumnConfig> columns;
   int line = 0;
 

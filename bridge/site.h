@@ -29,7 +29,7 @@ struct Site {
 
   Endpoint& of(Side side) const { return side == Side::kOld ? *old_side : *postgres; }
   /// The group that flips. One group per bridge so far.
-  std::string group() const { return "all"; }
+  std::string group() const { return kOnlyGroup; }
 };
 
 /// Throws Error: kUsage if configuration and tables do not fit, kUnreachable if a side is not

@@ -131,6 +131,11 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
     begin_again(request, error);
     audit_.append({"flip interrupted", by, ""});
     throw;
+  } catch (const std::exception& error) {
+    const Error ours(ErrorKind::kInternal, Retry::kLater, error.what());
+    begin_again(request, ours);
+    audit_.append({"flip interrupted", by, ""});
+    throw ours;
   }
 }
 
@@ -145,6 +150,10 @@ void Supervisor::begin_again(const FlipRequest& request, const Error& error) {
 
 FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
                             const AskForSweep& ask) {
+  if (request.group != kOnlyGroup) {
+    throw Error(ErrorKind::kUsage, Retry::kNever, request.group + ": there is no such group",
+                {.next = "leave --group out: the one group there is so far is \"all\""});
+  }
   const std::unique_lock one(flip_mutex_, std::try_to_lock);
   const Phase phase = picture().phase;
   if (!one || (phase != Phase::kForward && phase != Phase::kReverse)) {

@@ -131,6 +131,7 @@ void Trail::drop(std::string why) {
   fresh_bytes_ = 0;
   in_round_ = false;
   skipping_ = true;
+  ++turn_;  // what is being compared just now comes too late
   ++counts_.dropped;
   counts_.why_dropped = std::move(why);
   changed_.notify_all();

@@ -201,7 +201,9 @@ class FilesLedger final : public Identities {
  private:
   friend class LedgerRead;
   friend class LedgerWrite;
+  friend class LedgerTrial;
   const std::unique_ptr<LedgerDatabase> database_;
+  std::optional<std::uint64_t> trial_uuids_;  // made up so far
 };
 
 /// One snapshot of the ledger for as long as it lives.
@@ -233,6 +235,22 @@ class LedgerWrite {
   FilesLedger& ledger_;
   const LedgerTurns::Turn turn_;
   bool open_ = true;
+};
+
+/// A transaction that is always undone. What gets an identity in it gets the same one in the next,
+/// so that it can be asked for.
+class LedgerTrial {
+ public:
+  explicit LedgerTrial(FilesLedger& ledger) : ledger_(ledger), write_(ledger) {
+    ledger_.trial_uuids_ = 0;
+  }
+  ~LedgerTrial() { ledger_.trial_uuids_.reset(); }
+  LedgerTrial(const LedgerTrial&) = delete;
+  LedgerTrial& operator=(const LedgerTrial&) = delete;
+
+ private:
+  FilesLedger& ledger_;
+  const LedgerWrite write_;
 };
 
 }  // namespace switchback

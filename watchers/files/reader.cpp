@@ -88,7 +88,7 @@ class FilesReader final : public RowReader {
         continue;
       }
       if (closed(table)) {
-        const LedgerWrite undone(*ledger_);
+        const LedgerTrial undone(*ledger_);
         refuse_half_replaced();
         seen = scan_.run_inside(Look::kStamps);
         const bool done = read(false);

@@ -209,6 +209,39 @@ TEST(FilesSinkTest, ARecordGoesWhereItsNewPlaceIs) {
   EXPECT_EQ(store.rows_read().at("tags(2"), "tags(2, 9)");
 }
 
+TEST(FilesSinkTest, ARecordThatMovesIsIndentedAsBefore) {
+  SinkStore store({.files = "tags.json"},
+                  {{.name = "tags", .path = "", .columns = {"id int = /id", "place int = $key"}}});
+  store.write("tags.json", R"([
+  {
+    "id": 1,
+    "own": [
+      true
+    ]
+  },
+  {
+    "id": 2
+  }
+]
+)");
+  store.begin();
+  store.text().upsert("tags", {"1", "9"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(store.read("tags.json"), R"([
+  {
+    "id": 2
+  },
+  {
+    "id": 1,
+    "own": [
+      true
+    ]
+  }
+]
+)");
+  store.expect_no_echo();
+}
+
 TEST(FilesSinkTest, ARecordFindsItsPlaceAmongThoseThatGoInTheSameBatch) {
   SinkStore store({.files = "steps.json"},
                   {{.name = "steps", .path = "", .columns = {"id int = /id", "at int = $key"}}});
