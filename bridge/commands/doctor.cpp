@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
 #include <chrono>
 #include <vector>
 
@@ -24,6 +25,7 @@ namespace {
 constexpr std::chrono::seconds kAnswerLimit{30};
 constexpr std::chrono::milliseconds kLookEvery{200};
 constexpr std::chrono::seconds kLookWithin{10};
+constexpr const char* kCannotBeTold = "what differs cannot be told before that is mended";
 
 /// What was found, without anything having been changed.
 struct Findings {
@@ -33,12 +35,19 @@ struct Findings {
   std::vector<std::string> apart;  // a line per table that differs
 };
 
-void try_out(Findings& found, const std::function<void()>& look) {
+// Several looks may come upon the same.
+bool is_told(const Findings& found, const std::string& what) {
+  return std::find(found.wrong.begin(), found.wrong.end(), what) != found.wrong.end();
+}
+
+bool try_out(Findings& found, const std::function<void()>& look) {
   try {
     look();
+    return true;
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::kUnreachable) throw;
-    found.wrong.emplace_back(error.what());
+    if (!is_told(found, error.what())) found.wrong.emplace_back(error.what());
+    return false;
   }
 }
 
@@ -73,6 +82,7 @@ void ask_sidecar(const AdminClient& sidecar, Findings& found) {
 }
 
 void compare(const Site& site, Side primary, Findings& found) {
+  bool hindered = false;
   const VerifyReport report = compare_at_rest(site, primary, {}, [](const VerifyProgress&) {});
   for (const TableReport& table : report.tables) {
     std::uint64_t in_old = 0, in_postgres = 0, values = 0;
@@ -85,7 +95,9 @@ void compare(const Site& site, Side primary, Findings& found) {
       values +=
           difference.sort == DifferenceSort::kValue || difference.sort == DifferenceSort::kMisfit;
     }
-    if (!table.problem.empty()) {
+    if (is_told(found, table.problem)) {
+      hindered = true;
+    } else if (!table.problem.empty()) {
       found.apart.push_back(fmt::format("{}: cannot be compared: {}", table.name, table.problem));
     } else if (in_old + in_postgres + values + table.more != 0) {
       found.apart.push_back(
@@ -94,6 +106,7 @@ void compare(const Site& site, Side primary, Findings& found) {
                       table.more != 0 ? fmt::format(", and {} rows more", table.more) : ""));
     }
   }
+  if (hindered) found.apart.emplace_back(kCannotBeTold);
 }
 
 Findings look(const Config& config, const Site& site, const std::optional<AdminClient>& sidecar,
@@ -114,14 +127,23 @@ Findings look(const Config& config, const Site& site, const std::optional<AdminC
     found.wrong.push_back(fmt::format(
         "it is not certain who is primary: the highest epoch there was is {}", highest));
   }
+  for (const Side side : {Side::kOld, Side::kPostgres}) {
+    const GateState& gate = side == Side::kOld ? found.old_side : found.postgres;
+    if (gate.door != GateState::Door::kTorn) continue;
+    found.wrong.push_back(fmt::format(
+        "the fence of {} is not as its gate says: somebody changed it, and may have written there",
+        to_string(side)));
+  }
   if (sidecar) {
     ask_sidecar(*sidecar, found);
   } else {
     try_to_start(site, config.state_dir, found);
   }
-  if (!found.wrong.empty()) {
-    compare(site, chosen.value_or(found.primary.value_or(Side::kOld)), found);
-  }
+  if (found.wrong.empty()) return found;
+  // What keeps the two sides from being compared now may be what --fix is there for.
+  const bool compared = try_out(
+      found, [&] { compare(site, chosen.value_or(found.primary.value_or(Side::kOld)), found); });
+  if (!compared) found.apart.emplace_back(kCannotBeTold);
   return found;
 }
 

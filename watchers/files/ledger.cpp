@@ -59,7 +59,9 @@ std::unique_ptr<FilesLedger> FilesLedger::open(const std::filesystem::path& file
     throw Error(ErrorKind::kHistory, Retry::kNever,
                 "the ledger of the files is gone, and with it what they held when they were last "
                 "looked at",
-                {.object = file.string(), .next = "put the state directory back"});
+                {.object = file.string(),
+                 .next = "put the state directory back; or `switchback doctor --fix` makes it anew "
+                         "from the files as they are, and both sides alike"});
   }
   auto ledger = std::make_unique<FilesLedger>(std::make_unique<LedgerDatabase>(file, make));
   if (!make) return ledger;
