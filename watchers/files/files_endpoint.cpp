@@ -15,6 +15,7 @@
 #include "watchers/files/backup.h"
 #include "watchers/files/file_losses.h"
 #include "watchers/files/gate.h"
+#include "watchers/files/gate_paths.h"
 #include "watchers/files/journal.h"
 #include "watchers/files/layout.h"
 #include "watchers/files/reader.h"
@@ -81,6 +82,7 @@ class FilesEndpoint final : public Endpoint {
   std::string held_key(const HeldFile& file) const;
   bool installed() const;
   void note_installed(FilesLedger& ledger) const;
+  void raise_closed_fences(FilesLedger& ledger) const;
   void check_collection(const Collection& collection, std::vector<Finding>& found) const;
   std::vector<fs::path> own_files() const {
     const std::string ledger = options_.ledger.string();
@@ -203,11 +205,21 @@ void FilesEndpoint::note_installed(FilesLedger& ledger) const {
   write.make_durable();
 }
 
+// Also of what was made behind a fence that somebody took off.
+void FilesEndpoint::raise_closed_fences(FilesLedger& ledger) const {
+  for (const std::string& group : groups()) {
+    const auto gate = ledger.gate(group);
+    if (!gate || gate->door == GateState::Door::kOpen) continue;
+    raise_fence(ledger, GatePaths(*mapping_, documents_, group).to_fence());
+  }
+}
+
 // An older copy's log may have entries that PostgreSQL takes for its position: with another history
 // none has.
 Position FilesEndpoint::renew() {
   const auto ledger = FilesLedger::open(options_.ledger, true);
   FileJournal(*ledger).replay();
+  raise_closed_fences(*ledger);  // before the files are looked at: nothing may come in between
   {
     LedgerWrite write(*ledger);
     ledger->begin_anew();

@@ -58,6 +58,7 @@ class FilesGate final : public WriteGate {
   void settle_closed() override {}
 
  private:
+  bool is_open() const;
   bool take_own(Deadline deadline);
   bool come_to_rest(Deadline deadline);
   bool no_writer_left(Deadline deadline) const;
@@ -84,6 +85,12 @@ class FilesGate final : public WriteGate {
 };
 
 // ---- state
+
+// By the gate's row. Without one nothing is installed, and the application writes freely.
+bool FilesGate::is_open() const {
+  const auto state = ledger_->gate(group_);
+  return !state || state->door == Door::kOpen;
+}
 
 bool FilesGate::take_own(Deadline deadline) {
   if (own_) return true;
@@ -114,9 +121,14 @@ GateState FilesGate::inspect(Deadline) {
     }
     return *state;
   }
-  const bool torn = std::any_of(fences.begin(), fences.end(), [&](const auto& fence) {
-    return paths_.is_ours(fence.first) && is_writable(fence.first);
-  });
+  bool any = false, torn = false;
+  for (const auto& [path, mode] : fences) {
+    if (!paths_.is_ours(path)) continue;
+    any = true;
+    torn = torn || is_writable(path);
+  }
+  // Closed without any fence: what the ledger knew of it is lost, and no mode would come back.
+  torn = torn || (!any && !paths_.files().empty());
   return {torn ? Door::kTorn : Door::kClosed, state->epoch};
 }
 
@@ -167,6 +179,12 @@ bool FilesGate::come_to_rest(Deadline deadline) {
 bool FilesGate::lock(Deadline deadline) {
   if (locked_) return true;
   if (!take_own(deadline)) return false;
+  if (!is_open()) {
+    // The fence holds off everybody and stays; where it was torn, close() puts it back.
+    mark_ = ledger_->last();
+    locked_ = true;
+    return true;
+  }
   lower();  // what a crash left behind
   // What came lately, and what the fence's sync would have to carry to disk, while nobody waits.
   scan_.run(Look::kStamps, nullptr);
@@ -179,8 +197,7 @@ bool FilesGate::lock(Deadline deadline) {
 void FilesGate::unlock() noexcept {
   if (!own_) return;
   try {
-    const auto state = ledger_->gate(group_);
-    if (!state || state->door == Door::kOpen) lower();
+    if (is_open()) lower();
   } catch (const Error&) {
     // inspect() and the next lock() try again.
   }
@@ -208,17 +225,18 @@ bool FilesGate::nothing_came(Deadline deadline) {
 }
 
 bool FilesGate::close(Epoch epoch, Deadline deadline) {
-  const auto state = ledger_->gate(group_);
-  const bool closed = state && state->door == Door::kClosed;
-  if (closed && state->epoch == epoch) return true;
-  if (!closed && !lock(deadline)) return false;
-  if (closed && !take_own(deadline)) return false;
+  // What the row says is not enough: somebody may have taken the fence off.
+  if (inspect(deadline) == GateState{Door::kClosed, epoch}) return true;
+  if (!lock(deadline)) return false;
+  const bool was_open = is_open();
   try {
     const Deadline in_time(deadline.at() - kForTheOther);
-    if (!closed && in_time.passed()) return false;
+    if (was_open && in_time.passed()) return false;
     raise_fence(*ledger_, paths_.to_fence());
-    if (!closed && !(no_writer_left(in_time) && nothing_came(in_time) && !in_time.passed())) {
-      lower();
+    // What came behind a fence that was torn is not ours to carry over; a full comparison finds it.
+    const bool at_rest = no_writer_left(in_time) && (!was_open || nothing_came(in_time));
+    if (!at_rest || in_time.passed()) {
+      if (was_open) lower();
       return false;
     }
     LedgerWrite write(*ledger_);

@@ -85,6 +85,7 @@ class FilesSink final : public ChangeSink {
   void stage(FileWrite write, const std::optional<std::string>& bytes, const NewFileLooks& looks);
   NewFileLooks looks_like(std::uint16_t collection);
   const std::map<std::string, mode_t>& fences();
+  bool is_fenced(const Collection& collection);
   void fence_new(const FileWrite& write, const NewFileLooks& looks);
   void tell_others(const FileWrite& write);
   void reject_all(const Chunk& changes, const std::string& reason,
@@ -297,6 +298,13 @@ NewFileLooks FilesSink::looks_like(std::uint16_t collection) {
   return looks;
 }
 
+// A store that was empty when its gate closed had nothing to fence.
+bool FilesSink::is_fenced(const Collection& collection) {
+  if (!fences().empty()) return true;
+  const auto gate = ledger_->gate(mapping_->table(collection.tables.front().table).group);
+  return gate && gate->door == GateState::Door::kClosed;
+}
+
 // A file or folder that is made while the store is fenced is fenced too.
 void FilesSink::fence_new(const FileWrite& write, const NewFileLooks& looks) {
   ledger_->put_fence((write.root / write.path).string(), looks.mode);
@@ -331,7 +339,7 @@ void FilesSink::replace(std::uint16_t number, const FileWrite& write,
                         const std::optional<std::string>& bytes) {
   if (write.before == write.after) return;
   const Collection& collection = scan_.collection(number);
-  const bool fenced = !write.before && !fences().empty();
+  const bool fenced = !write.before && is_fenced(collection);
   const NewFileLooks born = write.before ? NewFileLooks() : looks_like(number);
   NewFileLooks looks = born;
   if (fenced) {

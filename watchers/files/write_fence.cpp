@@ -1,15 +1,18 @@
 #include "watchers/files/write_fence.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <set>
 
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
+#include "state/base/log.h"
 #include "state/base/unique_fd.h"
 #include "watchers/files/file_losses.h"
 
@@ -25,6 +28,49 @@ UniqueFd open_to_change(const std::filesystem::path& path) {
     fail_with_errno(path, "cannot be opened to change its mode");
   }
   return fd;
+}
+
+struct FoundMode {
+  const std::filesystem::path* path;
+  mode_t mode;  // before the fence, if that is noted; else as it is
+  bool is_folder;
+  bool is_noted;
+};
+
+bool lacks_write_bits(const FoundMode& one) {
+  return (one.mode & kWriteBits) == 0;
+}
+
+// Most files and most folders are read-only, and no mode of theirs is noted: the fence of a ledger
+// that was lost. No application leaves its store like that, since it could not write there.
+bool stands_behind_a_lost_fence(const std::vector<FoundMode>& found) {
+  const auto mostly_read_only = [&](bool folders) {
+    const auto counts = [&](const FoundMode& one) {
+      return !one.is_noted && one.is_folder == folders;
+    };
+    const auto all = std::count_if(found.begin(), found.end(), counts);
+    const auto read_only = std::count_if(found.begin(), found.end(), [&](const FoundMode& one) {
+      return counts(one) && lacks_write_bits(one);
+    });
+    return 2 * read_only >= all;
+  };
+  return mostly_read_only(false) && mostly_read_only(true);
+}
+
+// What the modes were before a fence that was lost with its ledger, nobody knows. Noted as they are
+// found, they would refuse the application for ever; so their owner may write when the gate opens.
+void guess_modes_before(std::vector<FoundMode>& found) {
+  std::size_t guessed = 0;
+  for (FoundMode& one : found) {
+    if (one.is_noted || !lacks_write_bits(one)) continue;
+    one.mode |= S_IWUSR;
+    ++guessed;
+  }
+  if (guessed == 0) return;
+  log_warning(
+      fmt::format("{} files and folders are read-only already, and the ledger does not know what "
+                  "their modes were: when the gate opens, their owner may write to them",
+                  guessed));
 }
 
 }  // namespace
@@ -64,18 +110,25 @@ bool is_writable(const std::filesystem::path& path) {
 }
 
 void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& paths) {
-  std::vector<std::pair<const std::filesystem::path*, mode_t>> found;
+  std::vector<FoundMode> found;
   {
     LedgerWrite write(ledger);
+    const auto noted = ledger.fences();
     for (const auto& path : paths) {
       struct stat now {};
       if (::lstat(path.c_str(), &now) != 0 || S_ISLNK(now.st_mode)) continue;
-      found.emplace_back(&path, now.st_mode & 07777);
-      ledger.put_fence(path.string(), now.st_mode & 07777);
+      const auto before = noted.find(path.string());
+      const bool is_noted = before != noted.end();
+      found.push_back(
+          {&path, is_noted ? before->second : now.st_mode & 07777, S_ISDIR(now.st_mode), is_noted});
+    }
+    if (stands_behind_a_lost_fence(found)) guess_modes_before(found);
+    for (const FoundMode& one : found) {
+      if (!one.is_noted) ledger.put_fence(one.path->string(), one.mode);
     }
     write.make_durable();
   }
-  for (const auto& [path, mode] : found) set_mode(*path, mode & ~kWriteBits);
+  for (const FoundMode& one : found) set_mode(*one.path, one.mode & ~kWriteBits);
   sync_modes(paths);
 }
 

@@ -12,8 +12,9 @@
 
 namespace switchback {
 
-/// Takes the write bits of all paths, durably. Idempotent. Throws Error(kDisk); then lower_fence()
-/// is due.
+/// Takes the write bits of all paths, durably. Idempotent: a mode that is noted stays. Where a
+/// ledger that was lost had taken them before, the owner's is noted. Throws Error(kDisk); then
+/// lower_fence() is due.
 void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& paths);
 /// Gives back the bits of all fenced paths that `ours` says yes to. Idempotent; throws as above.
 template <class Ours>

@@ -18,6 +18,7 @@
 #include "tests/watchers/files/gate_fixture.h"
 #include "watchers/files/mapping_text.h"
 #include "watchers/files/path_pattern.h"
+#include "watchers/files/write_fence.h"
 
 namespace switchback {
 namespace {
@@ -43,6 +44,74 @@ TEST_F(FilesGateTest, AFenceThatSomebodyTookOffIsTorn) {
   close_at(2);
   ::chmod(path("a").c_str(), 0666);
   EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kTorn, 2}));
+}
+
+TEST_F(FilesGateTest, ClosingAgainPutsATornFenceBack) {
+  close_at(2);
+  ::chmod(path("a").c_str(), 0666);
+  close_at(2);
+  expect_fenced();
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kClosed, 2}));
+  gate()->open(3, {});
+  expect_modes_of_the_beginning();
+}
+
+TEST_F(FilesGateTest, LockingAClosedGateLeavesTheFenceUp) {
+  close_at(2);
+  const auto gate = this->gate();
+  ASSERT_TRUE(gate->lock(soon()));
+  expect_fenced();
+  gate->unlock();
+  expect_fenced();
+  EXPECT_EQ(gate->inspect(soon()), (GateState{Door::kClosed, 2}));
+}
+
+TEST_F(FilesGateTest, RenewingPutsATornFenceBack) {
+  close_at(2);
+  ::chmod(path("b").c_str(), 0644);
+  store_.write("sub/b.json", R"([{"id":2,"name":"astray"}])");
+  endpoint()->renew();
+  expect_fenced();
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kClosed, 2}));
+  gate()->open(3, {});
+  expect_modes_of_the_beginning();
+}
+
+TEST_F(FilesGateTest, AClosedGateThatKnowsOfNoFenceIsTorn) {
+  close_at(2);
+  const auto ledger = FilesLedger::open(store_.ledger(), false);
+  lower_fence(*ledger, [](const std::string&) { return true; });
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kTorn, 2}));
+  ::chmod(path("a").c_str(), 0444);
+  ::chmod(path("b").c_str(), 0404);
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kTorn, 2})) << "nobody knows their modes";
+  close_at(2);
+  expect_fenced();
+  EXPECT_EQ(gate()->inspect(soon()), (GateState{Door::kClosed, 2}));
+}
+
+TEST_F(FilesGateTest, BehindTheFenceOfALostLedgerTheOwnerMayWriteAgain) {
+  close_at(2);
+  for (const char* suffix : {"", "-wal", "-shm"}) fs::remove(store_.ledger().string() + suffix);
+  ::chmod(path("b").c_str(), 0606);  // somebody was impatient
+  endpoint()->install();
+  close_at(2);
+  expect_fenced();
+  gate()->open(3, {});
+  EXPECT_EQ(mode(path("a")), 0644u);
+  EXPECT_EQ(mode(path("b")), 0606u);
+  EXPECT_EQ(mode(store_.root() / "sub"), 0755u);
+  EXPECT_EQ(mode(store_.root()), 0755u);
+}
+
+TEST_F(FilesGateTest, AFileThatNobodyWroteToStaysSo) {
+  ::chmod(path("a").c_str(), 0440);
+  ::chmod(path("b").c_str(), 0400);
+  close_at(2);
+  gate()->open(3, {});
+  EXPECT_EQ(mode(path("a")), 0440u) << "replaced, and not written to";
+  EXPECT_EQ(mode(path("b")), 0400u);
+  EXPECT_EQ(mode(store_.root() / "sub"), 0777u);
 }
 
 TEST_F(FilesGateTest, AWriteAfterTheMarkKeepsTheGateOpen) {
