@@ -36,8 +36,29 @@ GateState look_at(const Site& site, Side side) {
   return site.of(side).make_gate(site.group())->inspect(Deadline::in(kLookWithin));
 }
 
-Claims look_at_both(const Site& site, const EpochRecord& epochs) {
-  Claims claims{look_at(site, Side::kOld), look_at(site, Side::kPostgres), epochs.highest()};
+// A fence that was torn is put back closed.
+GateState once_mended(GateState gate) {
+  if (gate.door == Door::kTorn) gate.door = Door::kClosed;
+  return gate;
+}
+
+// Before anything is renewed: the other side would lose what this one is about to forget.
+void require_whole_primary(const Site& site, const Claims& claims, const MendOrder& order,
+                           const MendingRecord& mending) {
+  std::optional<Side> primary = order.primary;
+  if (const auto begun = mending.pending(); begun && !primary) primary = begun->primary;
+  if (!primary) {
+    primary =
+        undoubted_primary(once_mended(claims.old_side), once_mended(claims.postgres),
+                          std::max({claims.highest, claims.old_side.epoch, claims.postgres.epoch}));
+  }
+  if (primary) site.of(*primary).require_whole();
+}
+
+Claims look_at_both(const Site& site, const BridgeRecords& records, const MendOrder& order) {
+  Claims claims{look_at(site, Side::kOld), look_at(site, Side::kPostgres),
+                records.epochs.highest()};
+  require_whole_primary(site, claims, order, records.mending);
   // A table that was rebuilt lost its fence. Putting it back as the side's own record says changes
   // nothing about who is primary.
   if (claims.old_side.door == Door::kTorn) {
@@ -126,7 +147,7 @@ void require_settled(ChangeSink& sink) {
 
 MendReport mend_bridge(const Site& site, const BridgeRecords& records, const MendOrder& order,
                        std::stop_token stop, const Sweep::Report& tell) {
-  const Claims claims = look_at_both(site, records.epochs);
+  const Claims claims = look_at_both(site, records, order);
   MendReport report;
   report.primary = primary_of(claims, order, records.mending);
   const Side to = other(report.primary);

@@ -172,9 +172,8 @@ QuarantineResult act_on_held(Supervisor& supervisor, const QuarantineOrder& orde
   }
   const auto site = supervisor.site();
   const Side primary = supervisor.picture().primary;
-  // Between two batches of the pump, which then finds what was let through at once.
   auto answer = std::make_shared<QuarantineResult>();
-  supervisor.with_pump([=, &supervisor](Pump::Parts&, const Position&) {
+  const auto let_through = [=, &supervisor] {
     supervisor.note({"quarantine accept", order.by, detail_of({entry})});
     try {
       site->of(primary).let_through(entry);
@@ -182,7 +181,13 @@ QuarantineResult act_on_held(Supervisor& supervisor, const QuarantineOrder& orde
     } catch (const Error& error) {
       *answer = result(false, error.what());
     }
-  });
+  };
+  if (supervisor.picture().pump.state == PumpState::kStopped) {
+    let_through();  // `doctor --fix` waits for it, and nothing flows before
+  } else {
+    // Between two batches of the pump, which then finds what was let through at once.
+    supervisor.with_pump([=](Pump::Parts&, const Position&) { let_through(); });
+  }
   return *answer;
 }
 

@@ -62,6 +62,7 @@ void try_to_start(const Site& site, const std::filesystem::path& state, Findings
   try_out(found, [&] { site.old_side->plan_install(); });
   if (!found.primary) return;
   const Side to = other(*found.primary);
+  try_out(found, [&] { site.of(*found.primary).require_whole(); });
   try_out(found, [&] {
     const auto sink = site.of(to).make_sink();
     require_settled(*sink);
@@ -140,9 +141,13 @@ Findings look(const Config& config, const Site& site, const std::optional<AdminC
     try_to_start(site, config.state_dir, found);
   }
   if (found.wrong.empty()) return found;
-  // What keeps the two sides from being compared now may be what --fix is there for.
-  const bool compared = try_out(
-      found, [&] { compare(site, chosen.value_or(found.primary.value_or(Side::kOld)), found); });
+  // What keeps the two sides from being compared now may be what --fix is there for. A comparison
+  // looks at the files, and after it nobody could tell how many of them were there before.
+  const Side primary = chosen.value_or(found.primary.value_or(Side::kOld));
+  const bool compared = try_out(found, [&] {
+    site.of(primary).require_whole();
+    compare(site, primary, found);
+  });
   if (!compared) found.apart.emplace_back(kCannotBeTold);
   return found;
 }

@@ -81,6 +81,11 @@ class Endpoint {
   /// altered while the bridge is installed shows by it. Nothing where tables have no such thing.
   virtual std::map<std::string, std::vector<std::string>> columns() { return {}; }
 
+  /// Called before the other side is made in all as this one is. Throws Error(kRefused) while what
+  /// is here now is not to be taken for all there is: a deletion is held back, or most of a store
+  /// is gone. renew() would forget that.
+  virtual void require_whole() {}
+
   /// As install(), for tables that may be others than before and a history that may have forked:
   /// what was captured or streamed so far is given up, fences are put back as the gate says, and a
   /// new history begins. Every change after the returned position will be told; what was before it,

@@ -1,4 +1,5 @@
-"""`switchback doctor` for a store of files: a fence that somebody took off, and a ledger that was lost. Neither side's rows go, nor does the fence."""
+"""`switchback doctor` for a store of files: a store that is not mounted, a fence that somebody took off, and a ledger that
+was lost. Neither side's rows go, nor does the fence."""
 import glob
 import json
 import os
@@ -21,6 +22,7 @@ class Files(Mended):
         with FilesLife(rows=20) as life:
             life.start_sidecar()
             life.wait_phase("forward")
+            self.store_away(life)
             before = self.modes(life)
             life.flip_when_ready("cutover")
             life.wait_phase("reverse")
@@ -74,6 +76,26 @@ class Files(Mended):
         wait_until(life.settled, "the sidecar settles")
         self.fenced(life)
         self.identical(life)
+
+    def store_away(self, life):
+        """The files are primary, and their disk is not mounted."""
+        store, away = life.path(life.store), life.path("away")
+        rows = of_postgres(life, "SELECT count(*) FROM subscriptions")
+        life.stop_sidecar()
+        os.rename(store, away)
+        for make, words in ((lambda: None, "is not there"), (lambda: os.mkdir(store), " files are gone")):
+            make()
+            for command in (["doctor"], ["doctor", "--fix", "--yes"]):
+                code, out, err = life.run(*command)
+                self.assertEqual(code, 1, out + err)
+                self.assertIn(words, out + err)
+            self.assertEqual(of_postgres(life, "SELECT count(*) FROM subscriptions"), rows)
+        os.rmdir(store)
+        os.rename(away, store)
+        report = self.fix(life)
+        self.assertEqual((report["primary"], report["applied"], report["removed"]), ("old", 0, 0))
+        life.start_sidecar()
+        life.wait_phase("forward")
 
     def fence_taken_off(self, life):
         """Somebody makes a file writable, and it is written to."""

@@ -34,6 +34,8 @@ using Level = Finding::Level;
 // How long a file may be under the application's pen before it is not let through for now.
 constexpr std::chrono::seconds kPatience{2};
 constexpr int kBetweenTriesMs = 5;
+// More than this, and more than half of a collection's files, are not deleted by a new history.
+constexpr std::size_t kFewFiles = 3;
 
 std::string quoted(const std::string& path) {
   std::string out = "'";
@@ -71,6 +73,7 @@ class FilesEndpoint final : public Endpoint {
   std::unique_ptr<Endpoint> make_scratch(const fs::path& folder) override;
   std::vector<std::string> plan_install() override;
   void install() override;
+  void require_whole() override;
   Position renew() override;
   void adopt(RowReader& others) override;
   std::string removal_script() override;
@@ -82,6 +85,10 @@ class FilesEndpoint final : public Endpoint {
   std::string held_key(const HeldFile& file) const;
   bool installed() const;
   void note_installed(FilesLedger& ledger) const;
+  void require_most_files(const FilesLedger& ledger) const;
+  void require_folders() const;
+  bool is_closed(FilesLedger& ledger) const;
+  void take_anew(FilesLedger& ledger) const;
   void raise_closed_fences(FilesLedger& ledger) const;
   void check_collection(const Collection& collection, std::vector<Finding>& found) const;
   std::vector<fs::path> own_files() const {
@@ -193,16 +200,17 @@ void FilesEndpoint::install() {
   const auto ledger = FilesLedger::open(options_.ledger, true);
   FileScan scan(mapping_, documents_, *ledger);
   scan.run(Look::kContents, nullptr);
+  LedgerWrite write(*ledger);
   note_installed(*ledger);
+  write.make_durable();
 }
 
+// Inside a LedgerWrite.
 void FilesEndpoint::note_installed(FilesLedger& ledger) const {
-  LedgerWrite write(ledger);
   ledger.begin_log();
   for (const std::string& group : groups()) {
     if (!ledger.gate(group)) ledger.put_gate(group, {GateState::Door::kOpen, 1});
   }
-  write.make_durable();
 }
 
 // Also of what was made behind a fence that somebody took off.
@@ -214,25 +222,104 @@ void FilesEndpoint::raise_closed_fences(FilesLedger& ledger) const {
   }
 }
 
+// Without a ledger nobody knows what a folder held that is not there.
+void FilesEndpoint::require_folders() const {
+  for (const Collection& collection : documents_->collections) {
+    std::error_code code;
+    if (fs::exists(collection.root, code)) continue;
+    throw Error(ErrorKind::kRefused, Retry::kNever,
+                "the folder of the files is not there, and the ledger that knew what it held "
+                "neither",
+                {.object = collection.root.string(),
+                 .next = "mount it, or put it back; if there is nothing to put there, make it"});
+  }
+}
+
+// Files of one record each are never held: each of them is little that goes.
+void FilesEndpoint::require_most_files(const FilesLedger& ledger) const {
+  std::map<std::uint16_t, std::size_t> known;
+  for (const KnownFile& file : ledger.files()) ++known[file.collection];
+  for (const auto& [number, count] : known) {
+    const Collection& collection = documents_->collections[number];
+    const std::size_t there = list_files(collection).size();
+    if (there + kFewFiles >= count || 2 * there >= count) continue;
+    std::error_code code;
+    const char* const root = fs::exists(collection.root, code) ? "" : "its folder is not there: ";
+    throw Error(ErrorKind::kRefused, Retry::kNever,
+                fmt::format("{}: {}{} of {} files are gone, and their rows would be deleted",
+                            collection.name, root, count - there, count),
+                {.object = collection.root.string(),
+                 .next = "mount the folder or put the files back, then again; or `switchback "
+                         "doctor --fix --primary postgres` brings them back from PostgreSQL"});
+  }
+}
+
+bool FilesEndpoint::is_closed(FilesLedger& ledger) const {
+  for (const std::string& group : groups()) {
+    const auto gate = ledger.gate(group);
+    if (gate && gate->door != GateState::Door::kOpen) return true;
+  }
+  return false;
+}
+
+void FilesEndpoint::require_whole() {
+  std::error_code code;
+  if (!fs::exists(options_.ledger, code)) return require_folders();
+  const auto ledger = FilesLedger::open(options_.ledger, true);
+  FileJournal(*ledger).replay();
+  require_most_files(*ledger);
+  FileScan scan(mapping_, documents_, *ledger);
+  ScanResult seen;
+  if (is_closed(*ledger)) {
+    // Noted, what was changed behind the fence would be taken for the bridge's own.
+    const LedgerWrite undone(*ledger);
+    seen = scan.run_inside(Look::kContents);
+  } else {
+    seen = scan.run(Look::kContents, nullptr);
+  }
+  for (const UnreadableFile& file : seen.unreadable) {
+    if (!file.held) continue;
+    throw Error(
+        ErrorKind::kRefused, Retry::kNever, file.why,
+        {.object = file.path,
+         .next = "put the records back; or, if they are meant to go (`switchback quarantine "
+                 "list`), `switchback quarantine accept --table file --key " +
+                 file.path + "`; then again"});
+  }
+}
+
+// All or nothing: what the ledger knew is worth keeping until it knows what the files hold now.
+// What an unread file held would be in PostgreSQL only, and a comparison would delete it there.
+void FilesEndpoint::take_anew(FilesLedger& ledger) const {
+  LedgerWrite write(ledger);
+  ledger.begin_anew();
+  FileScan scan(mapping_, documents_, ledger);
+  ScanResult seen = scan.run_inside(Look::kContents);
+  const Deadline deadline = Deadline::in(kPatience);
+  while (seen.untaken || !seen.unreadable.empty()) {
+    if (deadline.passed()) {
+      if (seen.unreadable.empty()) {
+        throw Error(ErrorKind::kBusy, Retry::kLater, "files are being written all the time",
+                    {.next = "`switchback doctor --fix` again at a quieter moment"});
+      }
+      const UnreadableFile& file = seen.unreadable.front();
+      throw Error(ErrorKind::kData, Retry::kNever, file.why,
+                  {.object = file.path, .next = "mend the file, then again"});
+    }
+    ::poll(nullptr, 0, kBetweenTriesMs);
+    seen = scan.run_inside(Look::kStamps);
+  }
+  note_installed(ledger);
+  write.make_durable();
+}
+
 // An older copy's log may have entries that PostgreSQL takes for its position: with another history
 // none has.
 Position FilesEndpoint::renew() {
   const auto ledger = FilesLedger::open(options_.ledger, true);
   FileJournal(*ledger).replay();
   raise_closed_fences(*ledger);  // before the files are looked at: nothing may come in between
-  {
-    LedgerWrite write(*ledger);
-    ledger->begin_anew();
-    write.make_durable();
-  }
-  FileScan scan(mapping_, documents_, *ledger);
-  const ScanResult seen = scan.run(Look::kContents, nullptr);
-  if (!seen.unreadable.empty()) {
-    // What the file held is in PostgreSQL only, and a comparison would delete it there.
-    throw Error(ErrorKind::kData, Retry::kNever, seen.unreadable.front().why,
-                {.object = seen.unreadable.front().path, .next = "mend the file, then again"});
-  }
-  note_installed(*ledger);
+  take_anew(*ledger);
   return ledger->first();
 }
 

@@ -123,8 +123,25 @@ bool FileScan::is_as_known(const FilePlace& place, const KnownFile& file,
   return now && seen != seen_equal_.end() && seen->second == std::pair(*now, file.bytes);
 }
 
+// An application deletes its files, and perhaps their folders; a store that is away as a whole is
+// not mounted or was moved.
+void FileScan::require_folders() {
+  const auto& known = known_files();
+  for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
+    const auto first = known.lower_bound({number, ""});
+    if (first == known.end() || first->first.first != number) continue;
+    const fs::path& root = documents_->collections[number].root;
+    std::error_code code;
+    if (fs::exists(root, code) || code) continue;  // an error will be told where it is read
+    throw Error(ErrorKind::kDisk, Retry::kLater,
+                "the folder of the files is not there, and what it held stays as it was",
+                {.object = root.string(), .next = "mount it, or put it back where it was"});
+  }
+}
+
 std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   const auto& known = known_files();
+  require_folders();
   std::vector<Candidate> found;
   std::set<FilePlace> there;
   for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
@@ -168,7 +185,7 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
     DiffOutcome outcome;
     switch (read.outcome) {
       case ReadOutcome::kUnstable:
-        round.result.unstable = true;
+        round.result.unstable = round.result.untaken = true;
         round.unstable.insert(place);
         return;
       case ReadOutcome::kRefused:

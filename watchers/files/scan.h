@@ -35,6 +35,7 @@ enum class Look { kStamps, kContents };
 struct ScanResult {
   Position from, to;       // the log's end before and after; equal: nothing was logged
   bool contested = false;  // what `give` got is not all: read the rows from the log's keys
+  bool untaken = false;    // a file changed under our eyes, and is still as the ledger knew it
   bool unstable = false;   // a file changed under our eyes, or so shortly before that it may again
   std::vector<UnreadableFile> unreadable;
 };
@@ -48,7 +49,7 @@ class FileScan {
            FilesLedger& ledger);
 
   /// Looks at all files; changes go to `give`, if it is not nullptr, as well as into the log.
-  /// Throws Error(kDisk); then nothing was logged.
+  /// Throws Error(kDisk), also if a folder is not there that had files; then nothing was logged.
   ScanResult run(Look look, RankedBatch* give);
   /// The same inside a LedgerWrite of the caller's, who may undo it: then nothing was noted.
   ScanResult run_inside(Look look);
@@ -70,6 +71,7 @@ class FileScan {
     bool there = true;
   };
   const std::map<FilePlace, KnownFile>& known_files();
+  void require_folders();
   std::vector<Candidate> candidates(Look look);
   bool is_as_known(const FilePlace& place, const KnownFile& file,
                    const std::optional<FileStamp>& now) const;
