@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import sys
 import unittest
 
@@ -221,6 +222,29 @@ class BadFiles(unittest.TestCase):
         life.save("many", people("many"))
         life.save("most", people("most"))
         self.arrives("most", "")
+
+    def test_mending_the_bridge_lets_nothing_through(self):
+        """The pump stands, since the ledger is not the one that PostgreSQL followed."""
+        life, path = self.life, self.life.file("many")
+        life.stop_sidecar()
+        ledger = sqlite3.connect(life.path("state/files.ledger"))
+        with ledger:
+            ledger.execute("UPDATE meta SET value = value + 1 WHERE name = 'history'")
+        ledger.close()
+        life.start_sidecar()
+        wait_until(lambda: "switchback doctor --fix" in life.run("status")[1], "the pump stands")
+        life.save("many", [])
+        for _ in range(2):
+            code, out, err = life.run("doctor", "--fix", "--yes")
+            self.assertEqual(code, 1, out + err)
+            self.assertIn(f"switchback quarantine accept --table file --key {path}", err)
+            self.assertEqual(len(self.rows("many")), 30)
+            self.assertEqual(self.held(), [path])
+        self.types(0, "let through: the rows go", "accept", "--table", "file", "--key", path)
+        self.assertEqual(life.run("doctor", "--fix", "--yes")[0], 0)
+        self.assertEqual(self.rows("many"), [])
+        life.save("many", people("many"))
+        self.arrives("many", "")
 
 
 if __name__ == "__main__":
