@@ -6,9 +6,9 @@
 
 #include <array>
 #include <cerrno>
+#include <list>
 #include <mutex>
 #include <optional>
-#include <vector>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
@@ -34,13 +34,14 @@ struct Unsynced {
     std::filesystem::path path;
     std::optional<std::string> before;
   };
-  std::vector<Rename> renames;
+  std::list<Rename> renames;
 };
 
 Unsynced& unsynced() {
   static auto* const instance = [] {
     auto* made = new Unsynced;  // lives as long as the process, so that no exit order matters
     on_power_loss([made] {
+      made->mutex.lock();  // and never lets go: other threads get no further
       for (auto it = made->renames.rbegin(); it != made->renames.rend(); ++it) {
         if (!it->before) {
           ::unlink(it->path.c_str());
@@ -61,12 +62,17 @@ class RenameTracker {
     std::optional<std::string> before;
     if (::access(path.c_str(), F_OK) == 0) before = read_file(path);
     const std::lock_guard lock(unsynced().mutex);
-    unsynced().renames.push_back({path, std::move(before)});
+    own_ = unsynced().renames.insert(unsynced().renames.end(), {path, std::move(before)});
   }
   ~RenameTracker() {
     const std::lock_guard lock(unsynced().mutex);
-    unsynced().renames.pop_back();
+    unsynced().renames.erase(own_);
   }
+  RenameTracker(const RenameTracker&) = delete;
+  RenameTracker& operator=(const RenameTracker&) = delete;
+
+ private:
+  std::list<Unsynced::Rename>::iterator own_;
 };
 #else
 struct RenameTracker {
