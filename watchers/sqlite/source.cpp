@@ -306,7 +306,8 @@ void SqliteSource::idle() {
   const bool overdue = now >= next_prune_ + limits_.prune_every;
   if (!overdue && now < last_change_ + limits_.prune_quiet) return;
   const auto keep = kept_from();
-  if (!keep) return;
+  // What has yet to be compared stays; soon it will have been, and one prune takes it all.
+  if (!keep || (!overdue && keep->seq < acknowledged_.seq)) return;
   const auto gone = prune_log(path_, *keep, limits_.prune);
   if (!gone) {
     next_try_ = now + kBetweenTries;
