@@ -111,6 +111,11 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
     explicit Hurry(TrailingVerifier& of) : verifier(of) { verifier.hurry(); }
     ~Hurry() { verifier.calm(); }
   } const hurry(*trailing_);
+  // A side was lost in the middle: the main loop asks the gates what came of it.
+  const auto interrupted = [&](const Error& error) {
+    begin_again(request, error);
+    audit_.append({"flip interrupted", by, ""});
+  };
   try {
     const OpenGates gates(*site_);
     const auto look = std::make_shared<FlipLook>(FlipLook{LastLook::ground(*this, trail_)});
@@ -127,14 +132,11 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
     Flip flip(gates.gates(), *flowing, journal_, std::move(around), std::random_device{}());
     return flip.run(request);
   } catch (const Error& error) {
-    // A side was lost in the middle: the main loop asks the gates what came of it.
-    begin_again(request, error);
-    audit_.append({"flip interrupted", by, ""});
+    interrupted(error);
     throw;
   } catch (const std::exception& error) {
     const Error ours(ErrorKind::kInternal, Retry::kLater, error.what());
-    begin_again(request, ours);
-    audit_.append({"flip interrupted", by, ""});
+    interrupted(ours);
     throw ours;
   }
 }

@@ -222,10 +222,7 @@ Verifier::Grounds Verifier::grounds() const {
   now.unexplained = picture.pump.counts.unexplained;
   now.found = picture.trail.found;
   now.dropped = picture.trail.dropped;
-  const auto site = supervisor_.site();
-  if (!site) return now;
-  for (const Side side : {Side::kOld, Side::kPostgres})
-    now.standing.merge(site->of(side).standing());
+  if (const auto site = supervisor_.site()) now.footing = footing_of(*site);
   return now;
 }
 
@@ -238,17 +235,9 @@ std::string Verifier::what_changed(const Grounds& before, const Grounds& now) {
   }
   if (now.found > before.found) return "rows differed shortly after they were changed";
   if (now.dropped > before.dropped) return "not all that was changed could be compared in time";
-  const auto counts = [&](const std::string& what) { return same_pump || !moves_with_flips(what); };
-  for (const auto& [what, how] : before.standing) {
-    if (!counts(what)) continue;
-    const auto at = now.standing.find(what);
-    if (at == now.standing.end()) return what + " is gone";
-    if (at->second != how) return what + " was changed";
-  }
-  for (const auto& [what, how] : now.standing) {
-    if (counts(what) && !before.standing.contains(what)) return what + " is new";
-  }
-  return {};
+  return what_moved(before.footing, now.footing, [&](const std::string& what) {
+    return same_pump || !moves_with_flips(what);
+  });
 }
 
 void Verifier::look_for_blind_spots() {

@@ -7,7 +7,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -15,6 +14,7 @@
 
 #include "bridge/status.h"
 #include "bridge/supervisor.h"
+#include "bridge/verify/footing.h"
 #include "bridge/verify/live.h"
 
 namespace switchback {
@@ -54,7 +54,7 @@ class Verifier {
     Epoch epoch = 0;
     std::uint64_t unexplained = 0;
     std::uint64_t found = 0, dropped = 0;  // by the trailing verifier
-    std::map<std::string, std::string> standing;
+    Footing footing;
   };
 
   void run(std::stop_token stop);

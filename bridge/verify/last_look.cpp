@@ -15,11 +15,7 @@ using Clock = Deadline::Clock;
 LastLook::Ground LastLook::ground(const Supervisor& supervisor, const Trail& trail) {
   Ground now;
   now.dropped = trail.status().dropped;
-  const auto site = supervisor.site();
-  if (!site) return now;
-  for (const Side side : {Side::kOld, Side::kPostgres}) {
-    now.standing.merge(site->of(side).standing());
-  }
+  if (const auto site = supervisor.site()) now.footing = footing_of(*site);
   return now;
 }
 
@@ -47,11 +43,7 @@ LastLook::LastLook(Supervisor& supervisor, Trail& trail, Ground ground)
 std::string LastLook::changed() const {
   const Ground now = ground(supervisor_, trail_);
   if (now.dropped != ground_.dropped) return trail_.status().why_dropped;
-  for (const auto& [what, how] : ground_.standing) {
-    const auto at = now.standing.find(what);
-    if (at == now.standing.end() || at->second != how) return what + " was changed";
-  }
-  return now.standing.size() == ground_.standing.size() ? "" : "a table or fence is new";
+  return what_moved(ground_.footing, now.footing);
 }
 
 LockCompare LastLook::compare(Deadline deadline) {

@@ -4,11 +4,11 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "bridge/flip.h"
+#include "bridge/verify/footing.h"
 #include "bridge/verify/live.h"
 #include "bridge/verify/trail.h"
 
@@ -20,7 +20,7 @@ class LastLook {
   /// fences, capture and tables stand.
   struct Ground {
     std::uint64_t dropped = 0;
-    std::map<std::string, std::string> standing;
+    Footing footing;
   };
   /// As it is now, before anything that a flip stands on is looked at. Throws what a side throws.
   static Ground ground(const Supervisor& supervisor, const Trail& trail);

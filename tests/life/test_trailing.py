@@ -9,7 +9,7 @@ import unittest
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import Life, PROGRAM, wait_until  # noqa: E402
 from tampering import file_unseen, postgres_unseen, sqlite_unseen  # noqa: E402
-from test_verify import Planted, found, verify  # noqa: E402
+from test_verify import Planted, found, make_subscription, verify  # noqa: E402
 
 HELD = {"SWITCHBACK_FAILPOINT": "verify.trail.before=hold"}
 
@@ -119,7 +119,7 @@ class Trailing(unittest.TestCase):
             paths = [life.path(f"{life.store}/subscriptions/planted_{n}.json") for n in range(2)]
             restart(life, **HELD)
             for path in paths:
-                self.make_subscription(path)
+                make_subscription(path)
             wait_until(lambda: self.tier_in_postgres(life, "planted_1"), "they have arrived")
             postgres_unseen(life.postgres(), "UPDATE subscriptions SET tier = 'yearly' WHERE user_id = 'planted_0'")
             restart(life)
@@ -145,14 +145,6 @@ class Trailing(unittest.TestCase):
         with life.postgres() as postgres, postgres.cursor() as cursor:
             cursor.execute("SELECT tier FROM subscriptions WHERE user_id = %s", (key,))
             return cursor.fetchone()
-
-    def make_subscription(self, path):
-        key = os.path.basename(path)[:-5]
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            json.dump({"user_id": key, "tier": "monthly", "status": "active", "stripe_subscription_id": None,
-                       "current_period_end": None, "created_at": "2024-01-01T00:00:00",
-                       "updated_at": "2024-01-01T00:00:00"}, file, indent=2)
-        os.rename(path + ".new", path)
 
 
 if __name__ == "__main__":

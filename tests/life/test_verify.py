@@ -23,6 +23,16 @@ def found(report):
     return {(one["key"][0], one["what"]) for table in report["tables"] for one in table["differences"]}
 
 
+def make_subscription(path):
+    """A subscription's file as LLM Council would write it, its key the file's name; by rename."""
+    key = os.path.basename(path)[:-5]
+    with open(path + ".new", "w", encoding="utf-8") as file:
+        json.dump({"user_id": key, "tier": "monthly", "status": "active", "stripe_subscription_id": None,
+                   "current_period_end": None, "created_at": "2024-01-01T00:00:00",
+                   "updated_at": "2024-01-01T00:00:00"}, file, indent=2)
+    os.rename(path + ".new", path)
+
+
 class Planted:
     """Rows of a table that the application leaves alone, and what was done to each: one third changed, one removed,
     one added, on either side."""
@@ -137,7 +147,7 @@ class Verify(unittest.TestCase):
             life.let_it_write(20)
             paths = [life.path(f"{life.store}/subscriptions/planted_{n:02d}.json") for n in range(12)]
             for path in paths:
-                self.make_subscription(path)
+                make_subscription(path)
             self.identical(life, 2)
             expected = {("planted_00", "value"), ("planted_01", "missing in postgres"), ("added", "missing in old")}
             statements = ["UPDATE subscriptions SET tier = 'yearly' WHERE user_id = 'planted_00'",
@@ -157,18 +167,10 @@ class Verify(unittest.TestCase):
             self.postgres_write(life)("DELETE FROM subscriptions WHERE user_id LIKE 'planted%' OR user_id = 'added'")
             life.check()
 
-    def make_subscription(self, path):
-        key = os.path.basename(path)[:-5]
-        with open(path + ".new", "w", encoding="utf-8") as file:
-            json.dump({"user_id": key, "tier": "monthly", "status": "active", "stripe_subscription_id": None,
-                       "current_period_end": None, "created_at": "2024-01-01T00:00:00",
-                       "updated_at": "2024-01-01T00:00:00"}, file, indent=2)
-        os.rename(path + ".new", path)
-
     def tamper_with_files(self, paths):
         file_unseen(paths[2], lambda text: text.replace("monthly", "yearly"))
         os.unlink(paths[3])
-        self.make_subscription(os.path.join(os.path.dirname(paths[0]), "planted_99.json"))
+        make_subscription(os.path.join(os.path.dirname(paths[0]), "planted_99.json"))
 
     def names_and_repairs(self, life, tamper, expected):
         tamper()

@@ -78,15 +78,14 @@ class FilesReader final : public RowReader {
   template <class Read>
   Window at_one_state(TableId table, Read read) {
     const Deadline deadline = Deadline::in(nobody_writes_ ? kLittlePatience : kPatience);
+    if (applied_only_ && closed(table)) {
+      const LedgerRead snapshot(*ledger_);
+      if (read(true)) return window();
+    }
     std::optional<FilesWatch> watch;
-    for (bool by_ledger = applied_only_;; by_ledger = false) {
+    while (true) {
       if (watch) watch->drain();
       ScanResult seen;
-      if (closed(table) && by_ledger) {
-        const LedgerRead snapshot(*ledger_);
-        if (read(true)) return window();
-        continue;
-      }
       if (closed(table)) {
         const LedgerTrial undone(*ledger_);
         refuse_half_replaced();
