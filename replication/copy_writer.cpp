@@ -10,10 +10,15 @@ namespace {
 constexpr std::string_view kHeader("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
 constexpr std::string_view kTrailer("\377\377", 2);
 
-void append_big_endian(std::string& out, std::uint32_t value, int bytes) {
-  for (int shift = 8 * (bytes - 1); shift >= 0; shift -= 8) {
-    out += static_cast<char>(static_cast<unsigned char>(value >> shift));
+void put_big_endian(std::uint32_t value, std::span<char> out) {
+  for (std::size_t i = out.size(); i-- > 0; value >>= 8) {
+    out[i] = static_cast<char>(static_cast<unsigned char>(value));
   }
+}
+
+void append_big_endian(std::string& out, std::uint32_t value, std::size_t bytes) {
+  out.resize(out.size() + bytes);
+  put_big_endian(value, {out.data() + out.size() - bytes, bytes});
 }
 
 void append_field(const ColumnMap& column, const Chunk& chunk, const Cell& cell, std::string& out) {
@@ -25,9 +30,7 @@ void append_field(const ColumnMap& column, const Chunk& chunk, const Cell& cell,
   const std::size_t at = out.size();
   append_big_endian(out, 0, 4);
   encode_binary(column, cell, has_text(cell.kind) ? chunk.text(cell) : std::string_view(), out);
-  std::string length;
-  append_big_endian(length, static_cast<std::uint32_t>(out.size() - at - 4), 4);
-  out.replace(at, 4, length);
+  put_big_endian(static_cast<std::uint32_t>(out.size() - at - 4), {out.data() + at, 4});
 }
 
 // "COPY tweets, line 3, column id": the server counts rows of the binary format as lines.
@@ -66,32 +69,39 @@ std::vector<std::uint16_t> key_columns(const TableMap& map) {
   return columns;
 }
 
-CopyPage::CopyPage(const TableMap& map, std::span<const std::uint16_t> columns, Chunk chunk)
-    : key_width_(map.key_width), chunk_(std::move(chunk)) {
-  bytes_.reserve(chunk_.bytes());
-  encode(map, columns);
+CopyPage::CopyPage(const TableMap& map, std::span<const std::uint16_t> columns)
+    : map_(&map), columns_(columns) {}
+
+Chunk& CopyPage::begin() {
+  chunk_.clear();
+  bytes_.clear();
+  rows_.clear();
+  rejects_.clear();
+  return chunk_;
 }
 
-void CopyPage::encode(const TableMap& map, std::span<const std::uint16_t> columns) {
+void CopyPage::encode() {
+  bytes_.reserve(chunk_.bytes());
   const auto changes = chunk_.changes();
   for (std::uint32_t i = 0; i < changes.size(); ++i) {
     const auto cells = chunk_.row(changes[i]);
     if (changes[i].op == Op::kMisfit) {
-      rejects_.push_back({map.id, key_text(chunk_, cells.first(key_width_)),
+      rejects_.push_back({map_->id, key_text(chunk_, cells.first(map_->key_width)),
                           std::string(chunk_.text(changes[i].reason)), ""});
       continue;
     }
     const std::size_t begin = bytes_.size();
     try {
-      append_big_endian(bytes_, static_cast<std::uint32_t>(columns.size()), 2);
-      for (const std::uint16_t c : columns) {
-        append_field(map.columns[c], chunk_, cells[c], bytes_);
+      append_big_endian(bytes_, static_cast<std::uint32_t>(columns_.size()), 2);
+      for (const std::uint16_t c : columns_) {
+        append_field(map_->columns[c], chunk_, cells[c], bytes_);
       }
       rows_.push_back({bytes_.size(), i});
     } catch (const Error& error) {
       bytes_.resize(begin);
       if (error.kind() != ErrorKind::kData) throw;
-      rejects_.push_back({map.id, key_text(chunk_, cells.first(key_width_)), error.what(), ""});
+      rejects_.push_back(
+          {map_->id, key_text(chunk_, cells.first(map_->key_width)), error.what(), ""});
     }
   }
 }
@@ -104,8 +114,8 @@ std::string_view CopyPage::slice(std::size_t first, std::size_t last) const {
 
 Reject CopyPage::reject(std::size_t row, std::string reason, std::string sqlstate) const {
   const Change& change = chunk_.changes()[rows_[row].change];
-  return {change.table, key_text(chunk_, chunk_.row(change).first(key_width_)), std::move(reason),
-          std::move(sqlstate)};
+  return {change.table, key_text(chunk_, chunk_.row(change).first(map_->key_width)),
+          std::move(reason), std::move(sqlstate)};
 }
 
 std::optional<CopyFailure> copy_in(Connection& connection, const std::string& copy_sql,

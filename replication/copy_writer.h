@@ -23,9 +23,14 @@ std::vector<std::uint16_t> key_columns(const TableMap& map);
 /// A chunk's rows of one table, encoded, each to be found again if COPY refuses it.
 class CopyPage {
  public:
-  /// Encodes the rows of `chunk`; misfits, and rows that the column types cannot hold, become
+  /// Of an empty page. `map` and `columns` outlive it.
+  CopyPage(const TableMap& map, std::span<const std::uint16_t> columns);
+
+  /// Forgets all rows but keeps their memory. The caller fills the chunk, then calls encode().
+  Chunk& begin();
+  /// Encodes the chunk's rows; misfits, and rows that the column types cannot hold, become
   /// rejects().
-  CopyPage(const TableMap& map, std::span<const std::uint16_t> columns, Chunk chunk);
+  void encode();
 
   std::size_t rows() const { return rows_.size(); }
   std::size_t bytes() const { return bytes_.size(); }
@@ -40,9 +45,9 @@ class CopyPage {
     std::size_t end;       // in bytes_
     std::uint32_t change;  // in chunk_
   };
-  void encode(const TableMap& map, std::span<const std::uint16_t> columns);
 
-  std::uint16_t key_width_;
+  const TableMap* map_;
+  std::span<const std::uint16_t> columns_;
   Chunk chunk_;
   std::string bytes_;
   std::vector<Row> rows_;

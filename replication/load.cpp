@@ -23,7 +23,7 @@ constexpr int kWorkers = 2;
 // (merging an index falls to one of them) takes another part instead of standing idle.
 constexpr unsigned kParts = 16;
 constexpr std::chrono::milliseconds kReportEvery{200};
-// An index kept through the copy (see kept_indexes) gathers new entries in a list and merges them
+// An index kept through the copy (see finishing_touches) gathers new entries in a list and merges them
 // now and then: seldom and in large portions is cheaper.
 // No stretch waits for the disk: rows and the place they end at are committed together, so a crash
 // of the server takes both or neither, and building the keys waits for all of it.
@@ -253,7 +253,9 @@ void InitialLoad::remove_keys(const Chunk& keys) {
   Connection& sql = connection();
   for (const TableId id : loaded_tables()) {
     const TableMap& map = setup_.mapping->table(id);
-    Chunk mine;
+    const auto columns = key_columns(map);
+    CopyPage page(map, columns);
+    Chunk& mine = page.begin();
     for (const Change& change : keys.changes()) {
       if (change.table != id || change.op == Op::kTruncate) continue;
       for (const Cell& cell : keys.row(change).first(map.key_width)) {
@@ -262,7 +264,6 @@ void InitialLoad::remove_keys(const Chunk& keys) {
       mine.end_delete(id);
     }
     if (mine.empty()) continue;
-    const auto columns = key_columns(map);
     if (!noted_[index(id)]) {
       std::string types;
       for (const auto c : columns) {
@@ -274,7 +275,7 @@ void InitialLoad::remove_keys(const Chunk& keys) {
       noted_[index(id)] = true;
     }
     // A key that PostgreSQL cannot hold was not copied either.
-    const CopyPage page(map, columns, std::move(mine));
+    page.encode();
     if (page.rows() == 0) continue;
     const std::string_view rows = page.slice(0, page.rows());
     const auto failure = copy_in(
@@ -351,19 +352,14 @@ void InitialLoad::build_rest(std::stop_token stop) {
   const auto objects = dropped_objects(connection(), *setup_.mapping, setup_.store, false);
   const auto keys = std::find_if(objects.begin(), objects.end(),
                                  [](const DroppedObject& object) { return object.sort == 'f'; });
-  std::vector<DroppedObject> first = kept_indexes(connection(), *setup_.mapping, setup_.store);
-  first.insert(first.end(), objects.begin(), keys);
-  build(first, stop);
+  build({objects.begin(), keys}, stop);
   // A foreign key locks two tables and needs the unique keys above: one at a time, parents first.
   for (auto key = keys; key != objects.end() && !stop.stop_requested(); ++key) {
     report(key->table + " " + key->name, 0, 0);
     make_object(connection(), *setup_.mapping, setup_.store, *key);
   }
-  if (stop.stop_requested()) return;
-  for (const TableId id : loaded_tables()) {
-    connection().exec("ANALYZE " + quoted_name(setup_.mapping->table(id)));
-  }
-  finish(LoadStep::kRest);
+  build(finishing_touches(connection(), *setup_.mapping, setup_.store), stop);
+  if (!stop.stop_requested()) finish(LoadStep::kRest);
 }
 
 }  // namespace switchback

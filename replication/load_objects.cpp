@@ -190,29 +190,33 @@ std::vector<DroppedObject> dropped_objects(Connection& connection, const Mapping
   return objects;
 }
 
-std::vector<DroppedObject> kept_indexes(Connection& connection, const Mapping& mapping,
-                                        std::string_view store) {
+std::vector<DroppedObject> finishing_touches(Connection& connection, const Mapping& mapping,
+                                             std::string_view store) {
   std::vector<std::string> names;
   for (const auto& map : mapping.tables) {
     if (map.store == store && map.only != Only::kOld) names.push_back(quoted_name(map));
   }
   const Result rows = connection.exec(
-      fmt::format("SELECT i.indrelid::regclass::text, x.relname::text, "
-                  "format('SELECT gin_clean_pending_list(%L)', x.oid) FROM pg_index i "
-                  "JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam "
-                  "WHERE i.indrelid = ANY ($1::regclass[]::oid[]) AND i.indisvalid AND {} "
-                  "ORDER BY pg_relation_size(i.indrelid) DESC",
+      fmt::format("SELECT t::text, what, statement FROM ("
+                  "SELECT t, 'statistics' AS what, 'ANALYZE ' || t AS statement "
+                  "FROM unnest($1::regclass[]) AS t UNION ALL "
+                  "SELECT i.indrelid, x.relname::text, "
+                  "format('SELECT gin_clean_pending_list(%L)', x.oid) "
+                  "FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid "
+                  "JOIN pg_am m ON m.oid = x.relam "
+                  "WHERE i.indrelid = ANY ($1::regclass[]::oid[]) AND i.indisvalid AND {}) touches "
+                  "ORDER BY pg_relation_size(t) DESC",
                   kGathers),
       {text_array(names)});
-  std::vector<DroppedObject> kept;
+  std::vector<DroppedObject> touches;
   for (int i = 0; i < rows.rows(); ++i) {
-    DroppedObject& index = kept.emplace_back();
-    index.table = rows.string(i, 0);
-    index.sort = 'i';
-    index.name = rows.string(i, 1);
-    index.definition = rows.string(i, 2);
+    DroppedObject& touch = touches.emplace_back();
+    touch.table = rows.string(i, 0);
+    touch.sort = 't';
+    touch.name = rows.string(i, 1);
+    touch.definition = rows.string(i, 2);
   }
-  return kept;
+  return touches;
 }
 
 void make_object(Connection& connection, const Mapping& mapping, std::string_view store,

@@ -15,7 +15,8 @@ namespace switchback {
 
 struct DroppedObject {
   std::string table;  // qualified and quoted
-  char sort = 'i';    // p primary key, u unique, x exclusion, i index, c check, f foreign key
+  char sort = 'i';    // p primary key, u unique, x exclusion, i index, c check, f foreign key,
+                      // t a finishing touch
   std::string name;
   std::string definition;            // statements that make it again
   std::string expression;            // of a check
@@ -42,11 +43,12 @@ void leave_out_foreign_keys(Connection& connection, const Mapping& mapping, std:
 std::vector<DroppedObject> dropped_objects(Connection& connection, const Mapping& mapping,
                                            std::string_view store, bool primary_keys);
 
-/// GIN indexes that stayed: taking documents apart for them costs more than the copy itself, and
-/// while rows are copied both streams share that work, whereas an index build is one process. Each
-/// with the statement that merges what its list still holds.
-std::vector<DroppedObject> kept_indexes(Connection& connection, const Mapping& mapping,
-                                        std::string_view store);
+/// What the tables still want when all is made, one statement each, none of which is in another's
+/// way: ANALYZE, and for each GIN index the merging of what its list of new entries still holds.
+/// (Those indexes stay during the copy: taking documents apart for them costs more than the copy
+/// itself, and so both streams share that work, whereas an index build is one process.)
+std::vector<DroppedObject> finishing_touches(Connection& connection, const Mapping& mapping,
+                                             std::string_view store);
 
 /// Makes one object in a transaction of its own. Rows that stand in its way are moved to quarantine
 /// (foreign keys of orphans = "null": set to NULL), and it is tried again.

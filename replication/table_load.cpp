@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -20,6 +21,7 @@ namespace {
 // One commit per stretch. With one stretch being sent, one waiting and one being read, two tables
 // at a time stay well below the limit on memory.
 constexpr std::size_t kStretchBytes = 2 << 20;
+constexpr std::size_t kStretches = 3;
 
 std::string column_list(const TableMap& map, const std::vector<std::uint16_t>& columns,
                         std::string_view pattern) {
@@ -32,38 +34,36 @@ std::string column_list(const TableMap& map, const std::vector<std::uint16_t>& c
   return out;
 }
 
-/// Hands items from one thread to one other; holds one.
+/// Hands items from one thread to one other.
 template <class Item>
 class Handover {
  public:
-  bool put(Item item) {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return closed_ || !item_; });
-    if (closed_) return false;
-    item_ = std::move(item);
+  void put(Item item) {
+    const std::lock_guard lock(mutex_);
+    items_.push_back(std::move(item));
     changed_.notify_all();
-    return true;
   }
+  /// Waits for one; empty once it was closed and nothing is left. Throws what it was closed with.
   std::optional<Item> take() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return closed_ || item_; });
-    if (!item_ && error_) std::rethrow_exception(error_);
-    std::optional<Item> item = std::move(item_);
-    item_.reset();
-    changed_.notify_all();
+    changed_.wait(lock, [&] { return closed_ || !items_.empty(); });
+    if (items_.empty() && error_) std::rethrow_exception(error_);
+    if (items_.empty()) return std::nullopt;
+    Item item = std::move(items_.front());
+    items_.pop_front();
     return item;
   }
   void close(std::exception_ptr error = nullptr) {
     const std::lock_guard lock(mutex_);
     closed_ = true;
-    if (error) error_ = error;
+    error_ = error;
     changed_.notify_all();
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::optional<Item> item_;
+  std::deque<Item> items_;
   std::exception_ptr error_;
   bool closed_ = false;
 };
@@ -119,38 +119,46 @@ void TableLoad::make_staging() {
                                     key, set.empty() ? "NOTHING" : "UPDATE SET " + set);
 }
 
-TableLoad::Stretch TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor,
-                                           std::stop_token stop) const {
-  Stretch stretch;
-  while (!cursor.done && stretch.bytes < kStretchBytes && !stop.stop_requested()) {
-    Chunk chunk;
+void TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_token stop,
+                             Stretch& out) const {
+  out.used = 0;
+  for (std::size_t bytes = 0; !cursor.done && bytes < kStretchBytes && !stop.stop_requested();) {
+    if (out.used == out.memory.size()) out.memory.emplace_back(map_, columns_);
+    CopyPage& page = out.memory[out.used];
+    Chunk& chunk = page.begin();
     reader.scan(map_.id, cursor, chunk);
     if (chunk.empty()) continue;
-    stretch.bytes += stretch.pages.emplace_back(map_, columns_, std::move(chunk)).bytes();
+    page.encode();
+    ++out.used;
+    bytes += page.bytes();
   }
-  stretch.cursor = cursor;
-  return stretch;
+  out.cursor = cursor;
 }
 
 void TableLoad::run(RowReader& reader, std::stop_token stop) {
-  ScanCursor cursor = part_.cursor;
-  Handover<Stretch> handover;
+  std::array<Stretch, kStretches> stretches;
+  Handover<Stretch*> empty, filled;
+  for (Stretch& stretch : stretches) empty.put(&stretch);
   std::jthread reading([&] {
     try {
-      while (!stop.stop_requested()) {
-        Stretch stretch = read_stretch(reader, cursor, stop);
-        const bool last = cursor.done;
-        if (!handover.put(std::move(stretch)) || last) break;
+      for (ScanCursor cursor = part_.cursor; !cursor.done && !stop.stop_requested();) {
+        const auto stretch = empty.take();
+        if (!stretch) break;
+        read_stretch(reader, cursor, stop, **stretch);
+        filled.put(*stretch);
       }
-      handover.close();
+      filled.close();
     } catch (...) {
-      handover.close(std::current_exception());
+      filled.close(std::current_exception());
     }
   });
   try {
-    while (const auto stretch = handover.take()) write_stretch(*stretch);
+    while (const auto stretch = filled.take()) {
+      write_stretch(**stretch);
+      empty.put(*stretch);
+    }
   } catch (...) {
-    handover.close();
+    empty.close();
     if (connection_.alive() && connection_.in_transaction()) {
       PQclear(PQexec(connection_.raw(), "ROLLBACK"));
     }
@@ -163,7 +171,7 @@ void TableLoad::write_stretch(const Stretch& stretch) {
   std::vector<std::string_view> rows;
   std::vector<Reject> rejects;
   std::uint64_t written = 0;
-  for (const CopyPage& page : stretch.pages) {
+  for (const CopyPage& page : stretch.pages()) {
     if (page.rows() > 0) rows.push_back(page.slice(0, page.rows()));
     written += page.rows();
     rejects.insert(rejects.end(), page.rejects().begin(), page.rejects().end());
@@ -171,7 +179,7 @@ void TableLoad::write_stretch(const Stretch& stretch) {
   if (!rows.empty() && write_rows(rows)) {
     connection_.exec("ROLLBACK TO SAVEPOINT switchback_copy");
     written = 0;
-    for (const CopyPage& page : stretch.pages) written += write_isolating(page, rejects);
+    for (const CopyPage& page : stretch.pages()) written += write_isolating(page, rejects);
   }
   insert_rejects(connection_, mapping_, store_, rejects);
   part_.cursor = stretch.cursor;

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -28,16 +29,20 @@ class TableLoad {
   void run(RowReader& reader, std::stop_token stop);
 
  private:
+  /// What one commit takes along. It is filled again and again, since giving its memory back each
+  /// time costs more than the encoding.
   struct Stretch {
-    std::vector<CopyPage> pages;
+    std::vector<CopyPage> memory;
+    std::size_t used = 0;  // of memory
     ScanCursor cursor;
-    std::size_t bytes = 0;
+    std::span<const CopyPage> pages() const { return {memory.data(), used}; }
   };
   struct Part {
     std::size_t first, last;  // rows [first, last) of a page
   };
 
-  Stretch read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_token stop) const;
+  void read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_token stop,
+                    Stretch& out) const;
   void write_stretch(const Stretch& stretch);
   std::uint64_t write_isolating(const CopyPage& page, std::vector<Reject>& rejects);
   std::optional<CopyFailure> write_rows(std::span<const std::string_view> rows);

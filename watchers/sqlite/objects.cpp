@@ -84,7 +84,9 @@ void pin_writer(SQLite::Database& database) {
 SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use) {
   try {
     // A reader opens read-write too: in WAL mode it must be able to make the -shm file.
-    SQLite::Database database(path.string(), SQLite::OPEN_READWRITE);
+    // A reading connection belongs to one thread at a time: SQLite need not lock each call on it.
+    const int unlocked = use == SqliteUse::kRead ? SQLite::OPEN_NOMUTEX : 0;
+    SQLite::Database database(path.string(), SQLite::OPEN_READWRITE | unlocked);
     wait_by_default(database.getHandle());
     database.exec("PRAGMA temp_store = MEMORY");
     if (use == SqliteUse::kRead) pin_reader(database);
