@@ -235,9 +235,8 @@ std::string Verifier::what_changed(const Grounds& before, const Grounds& now) {
   }
   if (now.found > before.found) return "rows differed shortly after they were changed";
   if (now.dropped > before.dropped) return "not all that was changed could be compared in time";
-  return what_moved(before.footing, now.footing, [&](const std::string& what) {
-    return same_pump || !moves_with_flips(what);
-  });
+  return what_moved(before.footing, now.footing,
+                    [&](const std::string& what) { return same_pump || !moves_with_flips(what); });
 }
 
 void Verifier::look_for_blind_spots() {

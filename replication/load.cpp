@@ -23,10 +23,10 @@ constexpr int kWorkers = 2;
 // (merging an index falls to one of them) takes another part instead of standing idle.
 constexpr unsigned kParts = 16;
 constexpr std::chrono::milliseconds kReportEvery{200};
-// An index kept through the copy (see finishing_touches) gathers new entries in a list and merges them
-// now and then: seldom and in large portions is cheaper.
-// No stretch waits for the disk: rows and the place they end at are committed together, so a crash
-// of the server takes both or neither, and building the keys waits for all of it.
+// An index kept through the copy (see finishing_touches) gathers new entries in a list and merges
+// them now and then: seldom and in large portions is cheaper. No stretch waits for the disk: rows
+// and the place they end at are committed together, so a crash of the server takes both or neither,
+// and building the keys waits for all of it.
 constexpr const char* kCopySession =
     "SET gin_pending_list_limit = '16MB'; SET work_mem = '32MB'; SET synchronous_commit = off";
 

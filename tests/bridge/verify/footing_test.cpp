@@ -7,7 +7,9 @@ namespace {
 
 const Footing kBefore{{"the fence of tweets", "closed"}, {"the schema of tweets", "id, text"}};
 
-TEST(FootingTest, SaysNothingOfWhatIsAsItWas) { EXPECT_EQ(what_moved(kBefore, kBefore), ""); }
+TEST(FootingTest, SaysNothingOfWhatIsAsItWas) {
+  EXPECT_EQ(what_moved(kBefore, kBefore), "");
+}
 
 TEST(FootingTest, NamesWhatChangedWentAndCame) {
   Footing now = kBefore;
