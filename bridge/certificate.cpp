@@ -7,6 +7,7 @@
 #include "bridge/report_json.h"
 #include "state/base/durable_file.h"
 #include "state/base/utc_text.h"
+#include "state/ledger/audit.h"
 
 namespace switchback {
 namespace {
@@ -125,7 +126,7 @@ std::filesystem::path write_certificate(const StateDir& state, const Site& site,
                                         const FlipRequest& request, const FlipReport& report,
                                         const std::string& by) {
   const Certificate that{site, request, report, by, utc_text(std::chrono::system_clock::now())};
-  const auto folder = state.file("certificates");
+  const auto folder = state.file(kCertificates);
   make_folder(folder, 0700);
   const auto path = folder / fmt::format("{:06}-{}.json", report.outcome.epoch, that.command());
   replace_file(page_of(path), as_page(that), 0600);

@@ -195,9 +195,7 @@ void read_document_table(const ConfigReader& table, const std::string& from,
   at_key(table, "from", [&] { return make_levels(scratch, {out.path}); });
   if (const auto order = table.strings("order")) out.order = *order;
   if (const auto i = table.word("at", {"end", "start"})) out.at_start = *i == 1;
-  if (const auto i = table.word("deletes", {"apply", "keep"}); i && *i == 1) {
-    table.fail("deletes", "\"keep\" is not there yet: rows would be deleted all the same");
-  }
+  if (const auto i = table.word("deletes", {"apply", "keep"})) out.keep_deleted = *i == 1;
   read_where(table, out);
 }
 

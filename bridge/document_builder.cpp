@@ -43,7 +43,6 @@ TableSource build_table(const Config& config, const TableConfig& table, const Ta
     out.order.push_back(column_index(config, table, map, name));
   }
   out.at_start = table.at_start;
-  out.keep_deleted = table.keep_deleted;
   return out;
 }
 

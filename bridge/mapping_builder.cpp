@@ -66,6 +66,7 @@ class Builder {
     rank_tables(out_.mapping);
     check_groups(config_, out_.mapping);
     for (const auto& table : tables) check_orphans(table);
+    for (const auto& table : tables) check_kept(table);
     out_.documents = build_documents(config_, out_.mapping);
     return std::move(out_);
   }
@@ -164,6 +165,7 @@ class Builder {
     map.table = there.name;
     map.orphans = table.orphans;
     map.only = table.only;
+    map.keep_deleted = table.keep_deleted;
     map.group = table.group;
     return map;
   }
@@ -390,6 +392,21 @@ class Builder {
                          table.columns[column].name, key.name),
              "use orphans = \"quarantine\" or \"leave\", or drop the NOT NULL");
       }
+    }
+  }
+
+  /// A row that stays holds its parent.
+  void check_kept(const TableMap& table) const {
+    if (!table.keep_deleted || table.orphans == Orphans::kLeave) return;
+    for (const auto& key : table.foreign_keys) {
+      const TableMap& parent = out_.mapping.table(key.parent);
+      if (!parent.flows() || parent.keep_deleted) continue;
+      fail(0, table.schema + "." + table.table,
+           fmt::format("deletes = \"keep\", but its rows refer to {} by foreign key {}, whose rows "
+                       "are deleted",
+                       parent.table, key.name),
+           fmt::format("[table.{}] deletes = \"keep\" too, or orphans = \"leave\" here",
+                       parent.table));
     }
   }
 

@@ -214,7 +214,7 @@ void Supervisor::conclude(const FlipRequest& request, const std::string& by, Fli
         .member("page", page.string())
         .member("page_hash", sha256_of(read_file(page)))
         .end_object();
-    audit_.append({"certificate", by, json.take()});
+    audit_.append({std::string(kCertificateEvent), by, json.take()});
     notify();
   }
   settle_other_side();

@@ -49,6 +49,13 @@ constexpr std::array kTables = std::to_array<MetaObject>({
      R"(CREATE TABLE switchback.slot (
   bridge text, store text, slot text NOT NULL, born_lsn pg_lsn NOT NULL,
   PRIMARY KEY (bridge, store)))"},
+    // Rows whose record the old store dropped and that stay (deletes = "keep"), for as long as they
+    // are the version that was there then. See replication/outlived.h.
+    {"switchback.outlived",
+     R"(CREATE TABLE switchback.outlived (
+  bridge text, store text, table_name text, key text, version xid NOT NULL,
+  since timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (bridge, store, table_name, key)))"},
     {"switchback.app_trigger",
      R"(CREATE TABLE switchback.app_trigger (
   bridge text, table_name text, trigger_name text, enabled "char" NOT NULL,

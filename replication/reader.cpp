@@ -8,6 +8,7 @@
 #include "replication/history.h"
 #include "replication/lsn.h"
 #include "replication/meta.h"
+#include "replication/outlived.h"
 #include "replication/sink_statements.h"
 #include "replication/wire.h"
 #include "state/base/deadline.h"
@@ -176,6 +177,7 @@ Result PostgresReader::scan_by_key(const TableMap& map, const Table& table,
     }
     sql += " WHERE (" + key_list(map, "t.") + ") > (" + marks + ")";
   }
+  sql += not_outlived(mapping_->bridge, map, cursor.after.empty() ? "WHERE" : "AND");
   sql += " ORDER BY " + key_list(map, "t.") + " LIMIT " + std::to_string(table.page_rows);
   return exec_binary(connection(), sql, types, values.data(), lengths.data(), formats.data(),
                      table.binary);
@@ -187,7 +189,8 @@ Result PostgresReader::scan_by_place(const TableMap& map, const Table& table,
                                      const ScanCursor& cursor) {
   const std::string after = cursor.after.empty() ? "(0,0)" : cursor.after;
   const std::string sql = "SELECT t.ctid::text, " + table.columns + " FROM " + quoted_name(map) +
-                          " AS t WHERE t.ctid > '" + after + "'::tid LIMIT " +
+                          " AS t WHERE t.ctid > '" + after + "'::tid" +
+                          not_outlived(mapping_->bridge, map, "AND") + " LIMIT " +
                           std::to_string(table.page_rows);
   return exec_binary(connection(), sql, {}, nullptr, nullptr, nullptr, table.binary);
 }
@@ -273,7 +276,8 @@ void PostgresReader::fetch_part(const TableMap& map, const Chunk& keys, std::siz
   const Result result = exec_binary(
       *connection_,
       "SELECT s.n, " + known.columns + " FROM unnest(" + marks + ") WITH ORDINALITY AS s (" +
-          names + ", n) JOIN " + quoted_name(map) + " AS t ON " + matches + " ORDER BY s.n",
+          names + ", n) JOIN " + quoted_name(map) + " AS t ON " + matches +
+          not_outlived(mapping_->bridge, map, "AND") + " ORDER BY s.n",
       types, arrays_.values(), arrays_.lengths(), arrays_.formats(), known.binary);
   std::vector<bool> found(end - begin, false);
   for (int row = 0; row < result.rows(); ++row) {

@@ -1,6 +1,7 @@
 #include "replication/sink_statements.h"
 
 #include "replication/meta.h"
+#include "replication/outlived.h"
 #include "state/base/mutation.h"
 #include "state/base/sql_quote.h"
 
@@ -75,6 +76,8 @@ class Writer {
     for (const std::uint16_t i : statement_.row) {
       if (i >= table_.key_width) others.push_back(i);
     }
+    // A row that comes back is to be written, or it would still be the version that outlived.
+    if (others.empty() && table_.keep_deleted && !target_.identity_always_key) others = key();
     const std::string updates =
         join(others, ", ", [&](std::uint16_t i) { return column(i) + " = EXCLUDED." + column(i); });
     return "INSERT INTO " + name() + " AS t (" + columns(statement_.row) +
@@ -88,8 +91,14 @@ class Writer {
            " WHERE " + matches(letter);
   }
   std::string remove(char letter) const {
-    return "DELETE FROM " + name() + " AS t USING " + arrays() + " WHERE " + matches(letter);
+    return "DELETE FROM " + name() + " AS t USING " + arrays() + " WHERE " + matches(letter) +
+           refuse_cascades();
   }
+  std::string keep(char letter) const {
+    return note_outlived(mapping_.bridge, table_, ", " + arrays(), " WHERE " + matches(letter));
+  }
+
+ private:
   /// Evaluated for each deleted row, before the foreign keys act: " RETURNING CASE …", or empty.
   std::string refuse_cascades() const {
     if (mutated("cascade-left-to-server")) return "";
@@ -103,8 +112,6 @@ class Writer {
     }
     return cases.empty() ? "" : " RETURNING CASE" + cases + " END";
   }
-
- private:
   /// Rows that refer to the row `t` and do not go in the same statement.
   std::string followers(const TableMap& child, const ForeignKey& reference) const {
     std::string sql = "SELECT FROM " + quoted_name(child) + " AS k WHERE ";
@@ -195,11 +202,12 @@ FormStatement make_statement(const Mapping& mapping, const TableMap& table, cons
       statement.must_match = true;
       break;
     case Form::Kind::kDelete:
-      statement.sql = writer.remove('c') + writer.refuse_cascades();
+      statement.sql = table.keep_deleted ? writer.keep('c') : writer.remove('c');
       break;
     // Not TRUNCATE, which refuses a table that others refer to.
     case Form::Kind::kClear:
-      statement.sql = "DELETE FROM " + writer.name();
+      statement.sql = table.keep_deleted ? note_outlived(mapping.bridge, table, "", "")
+                                         : "DELETE FROM " + writer.name();
       break;
   }
   return statement;

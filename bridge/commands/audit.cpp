@@ -46,8 +46,9 @@ void print_findings(const AuditFindings& found, const std::string& file) {
     fmt::print("{} entries, each as it was written\n", found.lines.size());
   } else {
     fmt::print(
-        "somebody changed this file: keep a copy of it, and compare it with a backup of the "
-        "state directory\n");
+        "somebody changed the log or what it vouches for: keep a copy, and compare it with a "
+        "backup "
+        "of the state directory\n");
   }
   if (found.unfinished) {
     fmt::print(

@@ -51,6 +51,9 @@ class AuditLog {
 
 inline constexpr const char* kAuditFile = "audit.jsonl";
 inline constexpr const char* kAuditHead = "audit.head";
+/// The entry that names a certificate and its page with their hashes, and their folder there.
+inline constexpr std::string_view kCertificateEvent = "certificate";
+inline constexpr const char* kCertificates = "certificates";
 
 /// What audit.head says of the last line: "seq hash".
 std::string audit_head(std::uint64_t seq, std::string_view hash);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <map>
 #include <optional>
 #include <string_view>
 
@@ -34,6 +35,46 @@ std::string span_words(std::uint64_t first, std::uint64_t last) {
   return first == last ? fmt::format("entry {} was", first)
                        : fmt::format("entries {} to {} were", first, last);
 }
+
+/// The files that entries vouch for by their hashes: certificates and their pages. A bridge that
+/// was abandoned and began anew may write one again: the last word on it counts.
+class Vouched {
+ public:
+  void take(const std::string& line) {
+    simdjson::dom::parser parser;
+    simdjson::dom::object root, detail;
+    std::string_view event;
+    std::uint64_t seq = 0;
+    if (parser.parse(line).get(root) || root["event"].get(event) || event != kCertificateEvent ||
+        root["seq"].get(seq) || root["detail"].get(detail)) {
+      return;
+    }
+    for (const auto& [file, hash] : {std::pair("path", "hash"), std::pair("page", "page_hash")}) {
+      std::string_view path, expected;
+      if (detail[file].get(path) || detail[hash].get(expected)) continue;
+      files_[std::filesystem::path(path).filename()] = {seq, std::string(expected)};
+    }
+  }
+
+  void compare(const std::filesystem::path& folder, std::vector<std::string>& faults) const {
+    for (const auto& [name, word] : files_) {
+      const auto path = folder / name;
+      if (!std::filesystem::exists(path)) {
+        faults.push_back(
+            fmt::format("{} is gone, of which entry {} speaks", path.string(), word.seq));
+      } else if (sha256_of(read_file(path)) != word.hash) {
+        faults.push_back(fmt::format("{} was changed since entry {}", path.string(), word.seq));
+      }
+    }
+  }
+
+ private:
+  struct Word {
+    std::uint64_t seq;
+    std::string hash;
+  };
+  std::map<std::string, Word> files_;  // by name: the state directory may have moved
+};
 
 class Check {
  public:
@@ -99,13 +140,16 @@ AuditFindings check_audit(const std::filesystem::path& state_dir) {
   const std::string text = read_file(state_dir / kAuditFile);
   AuditFindings found;
   Check check(found.faults);
+  Vouched vouched;
   std::size_t at = 0;
   for (std::size_t end = 0; (end = text.find('\n', at)) != text.npos; at = end + 1) {
     found.lines.push_back(text.substr(at, end - at));
     check.take(found.lines.size(), found.lines.back());
+    vouched.take(found.lines.back());
   }
   found.unfinished = at != text.size();
   check.end(head);
+  vouched.compare(state_dir / kCertificates, found.faults);
   return found;
 }
 

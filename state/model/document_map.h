@@ -118,8 +118,6 @@ struct TableSource {
   /// an element keeps the value it got, and only its rank has a meaning.
   std::vector<std::uint16_t> order;
   bool at_start = false;
-  /// A row whose element is gone stays in PostgreSQL: of a list that drops its old entries.
-  bool keep_deleted = false;
 };
 
 struct Collection {

@@ -92,6 +92,7 @@ struct TableMap {
   std::vector<ForeignKey> foreign_keys;
   Orphans orphans = Orphans::kQuarantine;
   Only only = Only::kNeither;
+  bool keep_deleted = false;  // what the old side drops stays in PostgreSQL, and is no difference
   std::string group = "all";
 
   bool flows() const { return only == Only::kNeither; }

@@ -104,6 +104,27 @@ TEST(ConfigDocuments, ReadsACollection) {
   EXPECT_TRUE(talks.ascii);
 }
 
+// A row that stays cannot do so without its parent.
+TEST(ConfigDocuments, RowsThatStayNeedTheirParents) {
+  const auto with = [](const std::string& more_of_parent, const std::string& more_of_child) {
+    std::string text = kCouncil;
+    text.replace(text.find("deletes = \"apply\""), 17, "deletes = \"keep\"\n" + more_of_child);
+    text.replace(text.find("from = \"talks\"\n"), 15, "from = \"talks\"\n" + more_of_parent);
+    return build_mapping(parse(text), {}, catalog()).mapping;
+  };
+  const Mapping both = with("deletes = \"keep\"\n", "");
+  EXPECT_TRUE(both.tables[0].keep_deleted && both.tables[1].keep_deleted);
+  EXPECT_TRUE(with("", "orphans = \"leave\"").tables[1].keep_deleted);
+  try {
+    with("", "");
+    ADD_FAILURE() << "accepted";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kUsage);
+    EXPECT_NE(std::string(error.what()).find("refer to conversations"), std::string::npos)
+        << error.what();
+  }
+}
+
 TEST(ConfigDocuments, OneLockForAllFilesLiesBelowTheRoot) {
   std::string text = kCouncil;
   text.replace(text.find("{path}.lock"), 11, "locks/all.lock");
@@ -193,8 +214,8 @@ TEST(ConfigDocuments, SaysWhereWhatAndWhyOfEachMistake) {
       {least + "from = \"c:/list/*\"\n[table.conversations.columns]\nid = \"/id\"\n",
        "no column says which row encloses a row"},
       {least + "from = \"c\"\nat = \"front\"\n", "expected \"end\" or \"start\", found \"front\""},
-      {least + "from = \"c\"\ndeletes = \"keep\"\n",
-       "[table.conversations] deletes: \"keep\" is not there yet"},
+      {least + "from = \"c\"\ndeletes = \"never\"\n",
+       "expected \"apply\" or \"keep\", found \"never\""},
       {least + "from = \"c\"\norder = \"when\"\n[table.conversations.columns]\nid = \"/id\"\n",
        "[table.conversations] order: there is no column when"},
   };

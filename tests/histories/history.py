@@ -39,12 +39,18 @@ class Maker:
         rng = self.rng
         mode = rng.choice(["wal", "delete"])
         foreign_keys = [f"PRAGMA foreign_keys = {'ON' if self.schema.foreign_keys else 'OFF'}"]
-        habits = {str(number): foreign_keys + [f"PRAGMA recursive_triggers = {rng.choice(['ON', 'OFF'])}"] +
+        habits = {str(number): foreign_keys + [self.recursion()] +
                   ([f"PRAGMA synchronous = {rng.choice(['OFF', 'NORMAL', 'FULL'])}"])
                   for number in range(3)}
         self.write_old(rng.randint(2, 8))
         self.tell()
         return {"journal_mode": mode, "habits": habits, **self.schema.script(), "steps": self.steps}
+
+    def recursion(self):
+        """Triggers that fire triggers. Off where a delete may reach its own table by cascade: SQLite refuses some UPDATE OR
+        REPLACE there if anybody has a DELETE trigger (found/update_or_replace_with_a_cascade_into_itself.json)."""
+        on = self.rng.choice(["ON", "OFF"])
+        return f"PRAGMA recursive_triggers = {'OFF' if self.schema.cascades_into_itself() else on}"
 
     def tell(self):
         """What happens from the first sidecar on."""
@@ -78,7 +84,7 @@ class Maker:
             else:
                 self.steps.append(["sqlite", number, self.old.transaction()])
             if self.rng.random() < 0.05:
-                self.steps.append(["pragma", number, f"PRAGMA recursive_triggers = {self.rng.choice(['ON', 'OFF'])}"])
+                self.steps.append(["pragma", number, self.recursion()])
 
     def write_new(self, count):
         """Transactions on PostgreSQL."""

@@ -31,6 +31,7 @@ class Link:
 
     def __init__(self, column, parent, on_delete, on_update, deferred):
         self.column, self.parent, self.deferred = column, parent, deferred
+        self.cascades = on_delete == "CASCADE"
         self.actions = "".join(f" ON {what} {action}" for what, action in
                                (("DELETE", on_delete), ("UPDATE", on_update)) if action)
 
@@ -129,6 +130,11 @@ class Schema:
             self.tables.append(_table(rng, f"t{number}", self))
         if rng.random() < 0.4:
             _add_triggers(rng, self.tables)
+
+    def cascades_into_itself(self):
+        """Whether deleting a row may delete others of its table."""
+        return self.foreign_keys and any(link.cascades and link.parent is table
+                                         for table in self.tables for link in table.links)
 
     def script(self):
         """The parts of a history that a schema decides."""

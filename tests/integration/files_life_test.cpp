@@ -14,6 +14,7 @@
 #include "bridge/config.h"
 #include "bridge/sidecar.h"
 #include "bridge/supervisor.h"
+#include "bridge/verify/live.h"
 #include "state/base/error.h"
 #include "tests/support/postgres_cluster.h"
 
@@ -37,6 +38,15 @@ files = "notes.json"
 root = "app"
 files = "talks/{/id}.json"
 records = ""
+[collection.events]
+root = "app"
+files = "events.json"
+[table.events]
+from = "events"
+deletes = "keep"
+[table.events.columns]
+id = "/id"
+what = "/what"
 [table.notes]
 from = "notes"
 [table.notes.columns]
@@ -58,6 +68,7 @@ body = "/body"
 
 constexpr const char* kSchema =
     "CREATE TABLE notes(id bigint PRIMARY KEY, title text NOT NULL);"
+    "CREATE TABLE events(id bigint PRIMARY KEY, what text);"
     "CREATE TABLE talks(id text PRIMARY KEY);"
     "CREATE TABLE messages(id uuid PRIMARY KEY, talk text NOT NULL REFERENCES talks,"
     "  n integer NOT NULL, body text NOT NULL)";
@@ -73,6 +84,7 @@ class FilesLife : public ::testing::Test {
     folder_ = name;
     fs::create_directories(folder_ / "app/talks");
     write("notes.json", kNotes);
+    write("events.json", ring(1, 6));
     write("talks/a.json", R"({"id": "a", "messages": [{"body": "x"}, {"body": "y"}]})");
     conninfo_ = test::fresh_database();
     sql(kSchema);
@@ -97,6 +109,19 @@ class FilesLife : public ::testing::Test {
   }
   void write(const std::string& path, const std::string& bytes) const {
     std::ofstream(folder_ / "app" / path) << bytes;
+  }
+  /// The events first..last, as a list that holds no more writes them.
+  static std::string ring(int first, int last) {
+    std::string out;
+    for (int i = first; i <= last; ++i) {
+      out += (out.empty() ? "[\n " : ",\n ") + ("{\"id\": " + std::to_string(i)) +
+             ", \"what\": \"e\"}";
+    }
+    return out + "\n]\n";
+  }
+  std::string differences() {
+    const VerifyReport report = run_verify(*supervisor_, {}, 0, {}, [](const auto&) {});
+    return report.identical() ? "" : report.example();
   }
   std::string read(const std::string& path) const {
     std::ifstream in(folder_ / "app" / path);
@@ -155,6 +180,30 @@ TEST_F(FilesLife, LoadForwardCutoverReverseRollback) {
   EXPECT_TRUE(
       eventually([&] { return sql("SELECT string_agg(title, ' ') FROM notes") == "three"; }));
   EXPECT_ANY_THROW(sql("DELETE FROM notes"));
+}
+
+TEST_F(FilesLife, Trap18ARingThatDropsItsOldEntries) {
+  const auto events = [&] {
+    return sql("SELECT string_agg(id || what, ' ' ORDER BY id) FROM events");
+  };
+  EXPECT_EQ(events(), "1e 2e 3e 4e 5e 6e");
+  write("events.json", ring(6, 8));  // most of it at once, and yet not held
+  EXPECT_TRUE(eventually([&] { return events() == "1e 2e 3e 4e 5e 6e 7e 8e"; })) << events();
+  EXPECT_EQ(differences(), "");
+
+  ASSERT_TRUE(flip(Side::kPostgres).outcome.flipped);
+  sql("UPDATE events SET what = 'seen' WHERE id = 2; DELETE FROM events WHERE id IN (3, 7); "
+      "INSERT INTO events VALUES (9, 'new')");
+  ASSERT_TRUE(flip(Side::kOld).outcome.flipped);
+  EXPECT_EQ(differences(), "");
+  EXPECT_EQ(read("events.json"),
+            "[\n {\"id\": 6, \"what\": \"e\"},\n {\"id\": 8, \"what\": \"e\"},\n {\n  \"id\": 2,\n"
+            "  \"what\": \"seen\"\n },\n {\n  \"id\": 9,\n  \"what\": \"new\"\n }\n]\n")
+      << "what was written there is in the file again";
+
+  write("events.json", ring(8, 9));
+  EXPECT_TRUE(eventually([&] { return events() == "1e 2seen 4e 5e 6e 8e 9e"; })) << events();
+  EXPECT_EQ(differences(), "");
 }
 
 TEST_F(FilesLife, AFileThatStaysUnreadableIsShownAndRefusesAFlip) {

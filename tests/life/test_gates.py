@@ -1,5 +1,6 @@
 """The gates of a flip, one after the other: what a dry run shows, that a gate which is not met changes nothing, that a
 drill is a flip but for its end, how well the pause was predicted, and what the certificate says."""
+import contextlib
 import glob
 import hashlib
 import json
@@ -153,6 +154,45 @@ class Sqlite(Gates, unittest.TestCase):
             postgres.cursor().execute("ALTER TABLE tweets DISABLE TRIGGER USER")
             self.refused(life, "cutover", "torn|the fence of")
             postgres.close()
+
+    def test_prepared_transactions_and_a_vacuum_that_does_not_yield_refuse(self):
+        extra = "max_prepared_transactions = 4\nautovacuum_naptime = 1\nautovacuum_freeze_max_age = 100000"
+        with Life(rows=2000, journal_mode="wal", pg_extra=extra) as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            for url, name in ((life.url, "of .* keeps its locks"), (life.cluster.url, "of the database .* is open")):
+                self.prepared(life, url, name)
+            self.vacuum_against_wraparound(life)
+            self.dry_run(life, "cutover")
+
+    def prepared(self, life, url, what):
+        with contextlib.closing(psycopg2.connect(url)) as holder:
+            holder.autocommit = True
+            cursor = holder.cursor()
+            for statement in ("BEGIN", "SELECT txid_current()", "PREPARE TRANSACTION 'held'"):
+                cursor.execute(statement)
+            self.refused(life, "cutover", f"the prepared transaction 'held' {what}")
+            cursor.execute("ROLLBACK PREPARED 'held'")
+
+    def vacuum_against_wraparound(self, life):
+        """One that the table's own settings make begin at once and take for ever."""
+        with contextlib.closing(life.postgres()) as postgres, postgres.cursor() as cursor:
+            postgres.autocommit = True
+            cursor.execute("ALTER TABLE tweets SET (autovacuum_vacuum_cost_delay = 100, "
+                           "autovacuum_vacuum_cost_limit = 1)")
+            cursor.execute("SET synchronous_commit = off")
+            cursor.execute("DO $$ BEGIN FOR n IN 1..100100 LOOP PERFORM txid_current(); COMMIT; END LOOP; END $$")
+            working = ("SELECT pid FROM pg_stat_activity WHERE query LIKE 'autovacuum: VACUUM public.tweets "
+                       "(to prevent wraparound)'")
+
+            def works():
+                cursor.execute(working)
+                return cursor.fetchone()
+            wait_until(works, "the vacuum", 120)
+            self.refused(life, "cutover", "an anti-wraparound autovacuum works on tweets")
+            cursor.execute("SELECT pg_cancel_backend(%s)", works())
+            cursor.execute("ALTER TABLE tweets RESET (autovacuum_vacuum_cost_delay, autovacuum_vacuum_cost_limit)")
+            wait_until(lambda: not works(), "its end", 120)
 
     def idle_transaction(self, life):
         holder = psycopg2.connect(life.url, application_name="holder")

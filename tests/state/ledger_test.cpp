@@ -233,6 +233,29 @@ TEST_F(Audit, ReorderedAndForgedEntriesAreNamed) {
   EXPECT_THAT(faults_of(lines_), ElementsAre(HasSubstr("audit.head is gone")));
 }
 
+TEST_F(Audit, ACertificateIsAsTheLogSaysOfIt) {
+  const auto certificates = folder_ / kCertificates;
+  std::filesystem::create_directory(certificates);
+  const auto write = [&](const std::string& text) {
+    replace_file(certificates / "2-cutover.json", text, 0600);
+    return text;
+  };
+  const auto vouch = [&](const std::string& text) {
+    AuditLog::open(folder_).append(
+        {std::string(kCertificateEvent), "root",
+         R"({"path":"/moved/since/2-cutover.json","hash":")" + sha256_of(text) + "\"}"});
+  };
+  vouch(write("one"));
+  EXPECT_THAT(check_audit(folder_).faults, IsEmpty());
+  write("another");
+  EXPECT_THAT(check_audit(folder_).faults,
+              ElementsAre(HasSubstr("2-cutover.json was changed since entry 6")));
+  vouch("another");
+  EXPECT_THAT(check_audit(folder_).faults, IsEmpty()) << "a bridge that began anew";
+  std::filesystem::remove(certificates / "2-cutover.json");
+  EXPECT_THAT(check_audit(folder_).faults, ElementsAre(HasSubstr("2-cutover.json is gone")));
+}
+
 TEST_F(Audit, ACrashWhileAppendingIsNoForgery) {
   const std::string head = read_file(folder_ / "audit.head");
   std::ofstream(folder_ / "audit.jsonl", std::ios::app) << "{\"seq\":6,\"at\":\"20";

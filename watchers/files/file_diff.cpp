@@ -27,6 +27,12 @@ struct FileDiff::Match {
 void FileDiff::refuse_mass_delete(std::size_t before, std::size_t gone,
                                   std::string_view path) const {
   if (mass_ == MassDelete::kTake || gone <= kFewRecords || 2 * gone <= before) return;
+  const auto& tables = lens_.collection().tables;
+  if (std::all_of(tables.begin(), tables.end(), [&](const TableSource& source) {
+        return mapping_.table(source.table).keep_deleted;
+      })) {
+    return;
+  }
   throw Error(
       ErrorKind::kRefused, Retry::kLater,
       fmt::format("{} of its {} records are gone at once: held, nothing was deleted", gone, before),

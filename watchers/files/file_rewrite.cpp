@@ -114,6 +114,21 @@ void FileRewrite::take_out(std::uint64_t record) {
   edits_.push_back({{RecordEdit::Sort::kRemove, index_.at(record), {}, {}}, std::nullopt});
 }
 
+bool FileRewrite::is_one_record() const {
+  const auto form = lens_.collection().records.form;
+  return form == RecordsLayout::Form::kWhole || form == RecordsLayout::Form::kOpaque;
+}
+
+bool FileRewrite::has_room() const {
+  if (!is_one_record()) return true;
+  std::size_t born = 0, gone = 0;
+  for (const Edit& edit : edits_) {
+    born += edit.edit.sort == RecordEdit::Sort::kInsert ? 1 : 0;
+    gone += edit.edit.sort == RecordEdit::Sort::kRemove ? 1 : 0;
+  }
+  return entries_.size() + born == gone;
+}
+
 std::int64_t FileRewrite::place_at(std::size_t i) {
   const auto [at, missing] = places_.try_emplace(i);
   if (missing) at->second = ledger_.record(entries_[i].id).place;
@@ -221,9 +236,7 @@ std::optional<std::string> FileRewrite::finish(std::string base,
   sort_edits();
   const auto touched = apply_edits();
   const Collection& collection = lens_.collection();
-  const bool one_record = collection.records.form == RecordsLayout::Form::kWhole ||
-                          collection.records.form == RecordsLayout::Form::kOpaque;
-  if (one_record && entries_.empty()) {
+  if (is_one_record() && entries_.empty()) {
     if (known_) ledger_.forget_file(known_->id);
     return std::nullopt;
   }

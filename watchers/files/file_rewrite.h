@@ -35,6 +35,8 @@ class FileRewrite {
   };
   std::optional<Moved> put(const RecordChanges& changes, std::vector<Reject>& rejects);
   void take_out(std::uint64_t record);
+  /// Whether another record may be added: a file that is one record has room for one.
+  bool has_room() const;
   /// Adds a record that is born here (0), or moves in with its number in the ledger.
   void insert(RecordText text, std::uint64_t record, bool at_start);
 
@@ -55,6 +57,7 @@ class FileRewrite {
     RecordEdit edit;
     std::optional<Touched> touched;  // nullopt: it goes
   };
+  bool is_one_record() const;
   std::int64_t place_at(std::size_t i);
   const TextStyle& style();
   void sort_edits();

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 // Files that are tried for how new ones should look; all but a few can be read.
 constexpr std::size_t kKinLookedAt = 16;
 constexpr const char* kChangedBehind = " was changed behind the fence";
+constexpr const char* kTaken = ": another record has this file to itself";
 
 class FilesSink final : public ChangeSink {
  public:
@@ -67,12 +68,20 @@ class FilesSink final : public ChangeSink {
     TextStyle style;
     std::optional<fs::path> file;
   };
+  /// A record that goes into another file.
+  struct Move {
+    const RecordChanges* changes;
+    FileRewrite *from, *to;
+    FileRewrite::Moved moved;
+  };
 
   void recover();
   void begin();
   void note_keys(const Chunk& chunk);
   void rewrite(std::vector<Reject>& rejects);
-  void put(Rewrites& files, const RecordChanges& changes, std::vector<Reject>& rejects);
+  std::optional<Move> put(Rewrites& files, const RecordChanges& changes,
+                          std::vector<Reject>& rejects);
+  void carry(std::vector<Move> moves, std::vector<Reject>& rejects);
   void add_born(Rewrites& files, const RecordChanges& changes, std::vector<Reject>& rejects);
   FileRewrite* known_file(Rewrites& files, std::uint16_t collection, const KnownFile& known);
   FileRewrite* file_at(Rewrites& files, std::uint16_t collection, const std::string& path,
@@ -222,38 +231,70 @@ void FilesSink::add_born(Rewrites& files, const RecordChanges& changes,
   std::string why_not = made.reason;
   FileRewrite* file =
       made.path.empty() ? nullptr : file_at(files, changes.collection, made.path, why_not);
+  if (file != nullptr && !file->has_room()) {
+    return reject_all(changes.changes, made.path + kTaken, rejects);
+  }
   if (file == nullptr) return reject_all(changes.changes, why_not, rejects);
   add_refused(*mapping_, changes.changes, text.refused, rejects);
   file->insert(std::move(text), 0, at_start(changes.collection));
 }
 
-void FilesSink::put(Rewrites& files, const RecordChanges& changes, std::vector<Reject>& rejects) {
+std::optional<FilesSink::Move> FilesSink::put(Rewrites& files, const RecordChanges& changes,
+                                              std::vector<Reject>& rejects) {
   const auto known = ledger_->file(changes.file);
   FileRewrite* file = known ? known_file(files, changes.collection, *known) : nullptr;
   if (file == nullptr) {
-    return reject_all(changes.changes, (known ? known->path : "its file") + kChangedBehind,
-                      rejects);
+    reject_all(changes.changes, (known ? known->path : "its file") + kChangedBehind, rejects);
+    return std::nullopt;
   }
   auto moved = file->put(changes, rejects);
-  if (!moved) return;
+  if (!moved) return std::nullopt;
   std::string why_not = moved->to.reason;
   FileRewrite* to = moved->to.path.empty()
                         ? nullptr
                         : file_at(files, changes.collection, moved->to.path, why_not);
-  if (to == nullptr) return reject_all(changes.changes, why_not, rejects);
-  add_refused(*mapping_, changes.changes, moved->text.refused, rejects);
-  file->take_out(changes.record);
-  to->insert(std::move(moved->text), changes.record, at_start(changes.collection));
+  if (to == nullptr) {
+    reject_all(changes.changes, why_not, rejects);
+    return std::nullopt;
+  }
+  return Move{&changes, file, to, std::move(*moved)};
+}
+
+// One may go where another leaves.
+void FilesSink::carry(std::vector<Move> moves, std::vector<Reject>& rejects) {
+  const auto carry_one = [&](Move& move) {
+    add_refused(*mapping_, move.changes->changes, move.moved.text.refused, rejects);
+    move.from->take_out(move.changes->record);
+    move.to->insert(std::move(move.moved.text), move.changes->record,
+                    at_start(move.changes->collection));
+  };
+  for (std::size_t before = moves.size() + 1; moves.size() < before;) {
+    before = moves.size();
+    std::vector<Move> left;
+    for (Move& move : moves) {
+      if (move.to->has_room()) {
+        carry_one(move);
+      } else {
+        left.push_back(std::move(move));
+      }
+    }
+    moves = std::move(left);
+  }
+  for (const Move& move : moves) {
+    reject_all(move.changes->changes, move.moved.to.path + kTaken, rejects);
+  }
 }
 
 void FilesSink::rewrite(std::vector<Reject>& rejects) {
   Rewrites files;
+  std::vector<Move> moves;
   for (const RecordChanges& changes : targets_->records()) {
-    if (changes.record == 0) {
-      add_born(files, changes, rejects);
-    } else {
-      put(files, changes, rejects);
-    }
+    if (changes.record == 0) continue;
+    if (auto move = put(files, changes, rejects)) moves.push_back(std::move(*move));
+  }
+  carry(std::move(moves), rejects);
+  for (const RecordChanges& changes : targets_->records()) {
+    if (changes.record == 0) add_born(files, changes, rejects);
   }
   // Collections may share a file: each edits what the one before it left.
   std::map<fs::path, std::vector<Rewrites::value_type*>> shared;

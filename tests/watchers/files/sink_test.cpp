@@ -116,6 +116,39 @@ TEST(FilesSinkTest, MapOfRecords) {
   store.expect_no_echo();
 }
 
+// PostgreSQL need not know that names of files are unique.
+TEST(FilesSinkTest, AFileOfOneRecordTakesNoSecondOne) {
+  SinkStore store(
+      {.files = "pages/{/slug}.json", .records = ""},
+      {{.name = "pages", .path = "", .columns = {"id int = /id", "slug text = /slug"}}});
+  store.write("pages/one.json", R"({"id":1,"slug":"one"})");
+  store.write("pages/two.json", R"({"id":2,"slug":"two"})");
+  store.begin();
+  store.text().upsert("pages", {"2", "one"});
+  store.text().upsert("pages", {"1", "three"});
+  EXPECT_THAT(store.commit(), IsEmpty()) << "it goes where the other one leaves";
+  EXPECT_EQ(store.read("pages/one.json"), R"({"id":2,"slug":"one"})");
+  EXPECT_EQ(store.read("pages/three.json"), R"({"id":1,"slug":"three"})");
+  EXPECT_THAT(store.names(), ElementsAre("pages/one.json", "pages/three.json"));
+
+  store.text().upsert("pages", {"3", "three"});
+  store.text().upsert("pages", {"4", "four"});
+  store.text().upsert("pages", {"2", "four"});
+  const auto rejects = store.commit();
+  ASSERT_THAT(rejects, SizeIs(2));
+  for (const Reject& reject : rejects) {
+    EXPECT_THAT(reject.reason, HasSubstr("another record has this file to itself"));
+  }
+  EXPECT_THAT(store.names(), ElementsAre("pages/four.json", "pages/three.json"));
+  EXPECT_EQ(store.read("pages/four.json"), R"({"id":2,"slug":"four"})") << "it moved first";
+
+  store.text().remove("pages", {"1"});
+  store.text().upsert("pages", {"3", "three"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_THAT(store.read("pages/three.json"), HasSubstr("\"id\":3"));
+  store.expect_no_echo();
+}
+
 TEST(FilesSinkTest, LinesOfRecords) {
   SinkStore store({.files = "log.jsonl", .records = "lines"}, kUsers);
   store.write("log.jsonl", "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":\"b\"}\n");

@@ -250,6 +250,17 @@ TEST(SqliteGateRollbackJournal, OpenReaderMakesCloseFalseAndNothingChanged) {
   EXPECT_EQ(target.gate()->inspect(Deadline::in(seconds(5))), closed_at(2));
 }
 
+TEST(SqliteGateReadOnly, IsAnObstacleAndIsNotMadeReady) {
+  const TargetFixture target("wal");
+  SqliteGate gate(SQLite::Database(target.path().string(), SQLite::OPEN_READONLY), target.path(),
+                  target.mapping(), "app", "all");
+  const auto obstacles = gate.obstacles();
+  ASSERT_EQ(obstacles.size(), 1u);
+  EXPECT_THAT(obstacles[0].what, HasSubstr("app.db is read-only"));
+  EXPECT_THAT(obstacles[0].cure, HasSubstr("right to write it"));
+  EXPECT_THROW(gate.make_ready_to_open(), Error);
+}
+
 TEST(SqliteGateRollbackJournal, LastingReaderOfAnotherProcessIsAnObstacle) {
   const TargetFixture target("delete");
   EXPECT_TRUE(target.gate()->obstacles().empty());
