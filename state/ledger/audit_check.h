@@ -1,7 +1,8 @@
 // Reads the audit log and tells whether it is as it was written: a line that was changed, removed
 // or put elsewhere breaks the chain of hashes, and is named. A last line that a crash left
-// unfinished is no such thing. Certificates are compared with what the log says of them. It shows what somebody did to the file; not who rewrites all of it,
-// the head included. Pure but for reading; may run beside a sidecar that writes.
+// unfinished is no such thing. Certificates are compared with what the log says of them. It shows
+// what somebody did to the files; not who rewrites all of them, the head included. Pure but for
+// reading; may run beside a sidecar that writes.
 #pragma once
 
 #include <cstdint>

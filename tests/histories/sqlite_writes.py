@@ -95,7 +95,8 @@ class SqliteWrites:
         conflict = self.rng.choice(CONFLICT)
         if column.kind in ("int8", "int4") and self.rng.random() < 0.3:
             step = self.rng.choice(["+ 1", "- 1", "+ 10", "* -1"])
-            return f"UPDATE{conflict} {self.name(table)} {IN_ORDER} SET {column.name} = {column.name} {step} WHERE {self.where(table)}"
+            return (f"UPDATE{conflict} {self.name(table)} {IN_ORDER} SET {column.name} = {column.name} {step} "
+                    f"WHERE {self.where(table)}")
         if column.kind in ("text", "nocase") and self.rng.random() < 0.4:
             function = self.rng.choice(["upper", "lower", "trim"])
             return f"UPDATE{conflict} {self.name(table)} {IN_ORDER} SET {column.name} = {function}({column.name})"
