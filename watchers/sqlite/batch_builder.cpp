@@ -66,8 +66,7 @@ class BatchBuilder::Snapshot {
 BatchBuilder::BatchBuilder(SQLite::Database& database, const Mapping& mapping,
                            const std::string& store, const std::filesystem::path& folder,
                            CheckSchema check_schema, OnRound on_round)
-    : database_(database),
-      mapping_(mapping),
+    : mapping_(mapping),
       parents_first_(tables_of(mapping, store)),
       check_schema_(std::move(check_schema)),
       on_round_(std::move(on_round)),
@@ -246,9 +245,10 @@ void BatchBuilder::join_children(TableId table, std::span<const StoredValue> key
   encode_key(key, parents[0].second);
   std::vector<StoredValue> parent_key;
   while (!parents.empty()) {
-    const auto [parent, encoded] = std::move(parents.back());
+    const auto encoded = std::move(parents.back());
+    const TableId parent = encoded.first;
     parents.pop_back();
-    decode_key(encoded, parent_key);
+    decode_key(encoded.second, parent_key);
     rows_[index(parent)]->visit_children(
         parent_key, [&](TableId child, std::span<const StoredValue> child_key, bool cascades) {
           encode_key(child_key, encoded_);

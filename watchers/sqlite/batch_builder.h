@@ -83,7 +83,6 @@ class BatchBuilder {
   bool orphans_wait() const;
   bool out_of_time() const;
 
-  SQLite::Database& database_;
   const Mapping& mapping_;
   const std::vector<TableId> parents_first_;
   const CheckSchema check_schema_;

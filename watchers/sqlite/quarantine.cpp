@@ -7,8 +7,7 @@
 namespace switchback {
 
 SqliteQuarantine::SqliteQuarantine(SQLite::Database& database)
-    : database_(database),
-      has_(database, fmt::format("SELECT 1 FROM {} WHERE tbl = ? AND key = ?", kQuarantineTable)),
+    : has_(database, fmt::format("SELECT 1 FROM {} WHERE tbl = ? AND key = ?", kQuarantineTable)),
       add_(database,
            fmt::format("INSERT INTO {} (tbl, key, reason, accepted, since) VALUES "
                        "(?, ?, ?, ?, strftime('%Y-%m-%dT%H:%M:%fZ', 'now')) ON CONFLICT (tbl, key) "

@@ -31,7 +31,6 @@ class SqliteQuarantine {
   void recount();
 
  private:
-  SQLite::Database& database_;
   SQLite::Statement has_;
   SQLite::Statement add_;
   SQLite::Statement end_;

@@ -142,7 +142,7 @@ std::string canonical_uuid(std::string_view bytes, bool binary) {
     }
     if (!std::all_of(hex.begin(), hex.end(), is_hex)) return "";
   }
-  for (const std::size_t at : {8, 13, 18, 23}) hex.insert(at, "-");
+  for (const std::size_t at : {8U, 13U, 18U, 23U}) hex.insert(at, "-");
   return hex;
 }
 

@@ -2,8 +2,10 @@
 // did not mean.
 #include "watchers/files/source.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -321,6 +323,70 @@ TEST_F(FilesSourceTest, WithoutEventsThePollFindsIt) {
   fs::last_write_time(store_.root() / "users.json", time);
   ASSERT_TRUE(pull());
   EXPECT_EQ(replica_.rows["users(1"], "users(1, m)");
+}
+
+/// The machine's limit on events that wait to be read, lowered for the watches that are made
+/// meanwhile.
+class FewEvents {
+ public:
+  FewEvents() {
+    std::ifstream(kLimit) >> before_;
+    lowered_ = write("4");
+  }
+  ~FewEvents() {
+    if (lowered_) write(before_);
+  }
+  FewEvents(const FewEvents&) = delete;
+  FewEvents& operator=(const FewEvents&) = delete;
+  bool lowered() const { return lowered_; }
+
+ private:
+  static constexpr const char* kLimit = "/proc/sys/fs/inotify/max_queued_events";
+  static bool write(const std::string& limit) {
+    std::ofstream out(kLimit);
+    return static_cast<bool>(out << limit << std::flush);
+  }
+  std::string before_;
+  bool lowered_ = false;
+};
+
+TEST_F(FilesSourceTest, EventsThatWereLostLoseNothing) {
+  {
+    const FewEvents few;
+    if (!few.lowered()) GTEST_SKIP() << "only root may lower the machine's limit on events";
+    begin({.poll = 1h, .reconcile = 1h});
+  }
+  for (int i = 1; i <= 50; ++i) {
+    store_.write("u" + std::to_string(i) + ".json", users(i, i));
+  }
+  store_.write("late/on.json", users(60, 60));  // that there is a folder is lost, too
+  while (replica_.rows.size() < 51) ASSERT_TRUE(pull());
+  store_.write("late/on.json", users(60, 61));
+  ASSERT_TRUE(pull()) << "the new folder is watched";
+  EXPECT_THAT(replica_.changes, ElementsAre("+ users(61, n)"));
+}
+
+TEST_F(FilesSourceTest, AnInodeThatIsUsedAgainIsAnotherFile) {
+  store_.write("users.json", users(1, 2));
+  begin({.poll = 20ms});
+  struct stat before {
+  }, after{};
+  const std::string path = store_.root() / "users.json";
+  ASSERT_EQ(::stat(path.c_str(), &before), 0);
+  // The file system gives the number to whoever asks next; not every one does.
+  for (int tries = 0; tries < 100 && before.st_ino != after.st_ino; ++tries) {
+    fs::remove(path);
+    store_.write("users.json", users(1, 2, "m"));
+    ASSERT_EQ(::stat(path.c_str(), &after), 0);
+  }
+  const timespec times[] = {before.st_atim, before.st_mtim};
+  ASSERT_EQ(::utimensat(AT_FDCWD, path.c_str(), times, 0), 0);
+  while (replica_.rows["users(1"] != "users(1, m)") ASSERT_TRUE(pull());
+  // Another file under the old one's number, while the old one's rows live on elsewhere.
+  fs::rename(path, store_.root() / "moved.json");
+  store_.write("users.json", users(3, 3));
+  while (replica_.rows.size() != 3) ASSERT_TRUE(pull());
+  EXPECT_EQ(replica_.rows, store_.rows_read());
 }
 
 TEST(FilesWatch, AWakeInTheMiddleOfABurstIsNotLost) {
