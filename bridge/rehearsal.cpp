@@ -49,8 +49,7 @@ class Scratch {
 class Rehearsal {
  public:
   Rehearsal(const Site& site, Endpoint& scratch)
-      : site_(site),
-        mapping_(*site.mapping),
+      : mapping_(*site.mapping),
         postgres_(site.postgres->make_reader()),
         scratch_(scratch),
         same_(ask_postgres(site.config)) {}
@@ -83,7 +82,6 @@ class Rehearsal {
                        kLimit, false, kCure});
   }
 
-  const Site& site_;
   const Mapping& mapping_;
   const std::unique_ptr<RowReader> postgres_;
   Endpoint& scratch_;

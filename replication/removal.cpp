@@ -6,6 +6,7 @@
 #include "replication/names.h"
 #include "replication/slot.h"
 #include "state/base/failpoint.h"
+#include "state/base/log.h"
 #include "state/base/sql_quote.h"
 
 namespace switchback {
@@ -37,7 +38,13 @@ BEGIN
         EXECUTE item.definition;
       EXCEPTION
         WHEN foreign_key_violation OR check_violation THEN
-          EXECUTE regexp_replace(item.definition, '(; COMMENT ON .*)?$', ' NOT VALID\1');
+          BEGIN
+            EXECUTE regexp_replace(item.definition, '(; COMMENT ON .*)?$', ' NOT VALID\1');
+          EXCEPTION WHEN wrong_object_type THEN
+            -- A partitioned table takes no such key before PostgreSQL 18.
+            RAISE NOTICE 'switchback: % is not made again, since rows break it. Once none does: %',
+              item.name, item.definition;
+          END;
         WHEN undefined_table OR duplicate_table OR duplicate_object THEN
           RAISE NOTICE 'switchback: % is not made again: %', item.name, SQLERRM;
       END;
@@ -111,6 +118,16 @@ std::string removal_body(const Mapping& mapping, std::string_view store) {
   return out;
 }
 
+/// Of the server's notices, those of the script.
+void tell_what_is_left_out(void*, const char* message) {
+  constexpr std::string_view kOurs = "switchback: ";
+  std::string_view text(message);
+  const auto at = text.find(kOurs);
+  if (at == text.npos) return;
+  text.remove_prefix(at + kOurs.size());
+  log_warning(std::string(text.substr(0, text.find('\n'))));
+}
+
 }  // namespace
 
 std::string postgres_removal_script(const Mapping& mapping, std::string_view store) {
@@ -124,6 +141,7 @@ std::string postgres_removal_script(const Mapping& mapping, std::string_view sto
 
 void remove_postgres(Connection& connection, const Mapping& mapping, std::string_view store) {
   drop_slot(connection, names_for(mapping.bridge, store).slot);
+  PQsetNoticeProcessor(connection.raw(), tell_what_is_left_out, nullptr);
   connection.exec("BEGIN; SET LOCAL lock_timeout = '10s'");
   try {
     connection.exec(removal_body(mapping, store));

@@ -333,7 +333,8 @@ def _refused_by_postgres(player, lines):
     with player.pg.cursor() as cursor:
         for role in ("origin", "replica"):
             for line in lines:
-                cursor.execute(f"BEGIN; SET LOCAL session_replication_role = {role}")
+                # TRUNCATE waits for whoever reads the table just then.
+                cursor.execute(f"BEGIN; SET LOCAL session_replication_role = {role}; SET LOCAL lock_timeout = '30s'")
                 try:
                     cursor.execute(line)
                 except psycopg2.Error as error:
