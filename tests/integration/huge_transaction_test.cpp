@@ -5,6 +5,13 @@
 
 #include "tests/integration/reverse_line.h"
 
+// What the sanitizer keeps of freed memory is not the program's.
+// NOLINTNEXTLINE: the name is the sanitizer's
+extern "C" const char* __asan_default_options();
+extern "C" const char* __asan_default_options() {
+  return "quarantine_size_mb=1";
+}
+
 namespace switchback {
 namespace {
 

@@ -166,7 +166,7 @@ class Life:
         with open(self.path("sidecar.log"), "ab") as log:
             self.sidecar = subprocess.Popen(command, stdout=log, stderr=log, env=self.environment(**environment))
 
-    def run(self, *words, timeout=90, **environment):
+    def run(self, *words, timeout=300, **environment):  # a flip may wait four minutes for a comparison
         """Types a command; (exit code, standard output, standard error)."""
         done = subprocess.run([PROGRAM, "-c", self.path("switchback.toml"), *words], capture_output=True, text=True,
                               timeout=timeout, env=self.environment(**environment))
