@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "replication/codec.h"
+#include "replication/wire.h"
 
 namespace switchback {
 namespace {
@@ -10,27 +11,16 @@ namespace {
 constexpr std::string_view kHeader("PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
 constexpr std::string_view kTrailer("\377\377", 2);
 
-void put_big_endian(std::uint32_t value, std::span<char> out) {
-  for (std::size_t i = out.size(); i-- > 0; value >>= 8) {
-    out[i] = static_cast<char>(static_cast<unsigned char>(value));
-  }
-}
-
-void append_big_endian(std::string& out, std::uint32_t value, std::size_t bytes) {
-  out.resize(out.size() + bytes);
-  put_big_endian(value, {out.data() + out.size() - bytes, bytes});
-}
-
 void append_field(const ColumnMap& column, const Chunk& chunk, const Cell& cell, std::string& out) {
-  if (cell.kind == Kind::kNull) return append_big_endian(out, UINT32_MAX, 4);
+  if (cell.kind == Kind::kNull) return append_big_endian<std::int32_t>(out, -1);
   if (cell.kind == Kind::kUnchanged) {
     throw Error(ErrorKind::kInternal, Retry::kNever, "a row to be loaded lacks a value",
                 {.object = column.name, .sqlstate = {}, .next = {}});
   }
   const std::size_t at = out.size();
-  append_big_endian(out, 0, 4);
+  append_big_endian<std::int32_t>(out, 0);
   encode_binary(column, cell, has_text(cell.kind) ? chunk.text(cell) : std::string_view(), out);
-  put_big_endian(static_cast<std::uint32_t>(out.size() - at - 4), {out.data() + at, 4});
+  put_big_endian(out, at, static_cast<std::int32_t>(out.size() - at - 4));
 }
 
 // "COPY tweets, line 3, column id": the server counts rows of the binary format as lines.
@@ -92,7 +82,7 @@ void CopyPage::encode() {
     }
     const std::size_t begin = bytes_.size();
     try {
-      append_big_endian(bytes_, static_cast<std::uint32_t>(columns_.size()), 2);
+      append_big_endian(bytes_, static_cast<std::int16_t>(columns_.size()));
       for (const std::uint16_t c : columns_) {
         append_field(map_->columns[c], chunk_, cells[c], bytes_);
       }

@@ -2,7 +2,8 @@
 // (a list of the last thousand, a log that is rotated) that PostgreSQL goes on having. A delete
 // notes the row's key and version (its xmin) in switchback.outlived instead of deleting it, and
 // whoever reads for the bridge does not see it: on the old side there is none. As soon as somebody
-// writes the row, it has another version and is like any other. Pure: SQL text.
+// writes the row, it has another version and is like any other. (A batch is one transaction and
+// names a key once, so no version is both noted and written.) Pure: SQL text.
 // https://www.postgresql.org/docs/15/ddl-system-columns.html
 #pragma once
 

@@ -47,8 +47,7 @@ void print_findings(const AuditFindings& found, const std::string& file) {
   } else {
     fmt::print(
         "somebody changed the log or what it vouches for: keep a copy, and compare it with a "
-        "backup "
-        "of the state directory\n");
+        "backup of the state directory\n");
   }
   if (found.unfinished) {
     fmt::print(

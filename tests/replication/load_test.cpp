@@ -277,5 +277,28 @@ TEST_F(LoadTest, RemovalInTheMiddleMakesEverythingAgain) {
   EXPECT_EQ(catalog(), before);
 }
 
+// A partitioned table takes no NOT VALID key (before PostgreSQL 18), and its orphans no other.
+TEST_F(LoadTest, RemovalTellsWhichKeyRowsKeepItFromMakingAgain) {
+  sql_.exec(
+      "CREATE TABLE public.cut (id int, up bigint) PARTITION BY HASH (id);"
+      "CREATE TABLE public.cut_0 PARTITION OF public.cut FOR VALUES WITH (MODULUS 1, REMAINDER 0);"
+      "INSERT INTO public.cut VALUES (1, -99)");
+  sql_.exec(
+      "INSERT INTO switchback.dropped_object (bridge, store, table_name, position, sort, name, "
+      "definition, weight, left_out) VALUES ($1, 'app', 'public.cut', 1, 'f', 'cut_up', "
+      "'ALTER TABLE public.cut ADD CONSTRAINT cut_up FOREIGN KEY (up) REFERENCES public.parent', "
+      "0, true)",
+      {mapping_->bridge});
+  testing::internal::CaptureStdout();
+  remove_postgres(sql_, *mapping_, "app");
+  const std::string told = testing::internal::GetCapturedStdout();
+  if (one("SELECT current_setting('server_version_num')::int >= 180000") == "t") {
+    EXPECT_EQ(one("SELECT convalidated FROM pg_constraint WHERE conname = 'cut_up'"), "f");
+  } else {
+    EXPECT_THAT(told, HasSubstr("cut_up is not made again"));
+  }
+  EXPECT_EQ(one("SELECT count(*) FROM public.cut"), "1");
+}
+
 }  // namespace
 }  // namespace switchback
