@@ -27,9 +27,10 @@ std::string old_store_name(const Config& config) {
   for (const TableConfig& table : config.tables) {
     if (table.group == kOnlyGroup) continue;
     throw Error(ErrorKind::kUsage, Retry::kNever,
-                fmt::format("[table.{}] group: this version flips all tables together, as \"{}\"",
+                fmt::format("[table.{}] group: a bridge flips all its tables together, as \"{}\"",
                             table.table, kOnlyGroup),
-                {.object = config.file.string(), .next = "take the line out"});
+                {.object = config.file.string(),
+                 .next = "take the line out, or give the table a bridge of its own"});
   }
   const std::size_t stores = config.stores.size() + (has_files(config) ? 1 : 0);
   if (stores == 1) return has_files(config) ? DocumentMap().store : config.stores.front().name;

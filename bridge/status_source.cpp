@@ -80,7 +80,7 @@ void judge_gates(Status& status, GroupStatus& group, const GateState& old_side,
   }
   group.phase = Phase::kFlipping;
   status.needs_you.push_back(
-      old_open ? "both sides are open: stop writing to one of them, then switchback run"
+      old_open ? "both sides are open: stop writing to one of them, then switchback doctor"
                : "a flip was interrupted, both sides refuse writes: switchback run finishes or "
                  "undoes it");
 }

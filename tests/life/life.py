@@ -61,14 +61,21 @@ class Life:
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="switchback-life-")
         os.chmod(self.folder, 0o755)
-        self.cluster = ThrowAwayCluster(extra=self.pg_extra)
-        self.cluster.__enter__()
+        self.cluster = self.make_cluster()
         try:
             self.make_stores()
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
         return self
+
+    def make_cluster(self):
+        cluster = ThrowAwayCluster(extra=self.pg_extra)
+        cluster.__enter__()
+        return cluster
+
+    def end_cluster(self, kind, value, trace):
+        self.cluster.__exit__(kind, value, trace)
 
     def make_stores(self):
         admin = psycopg2.connect(self.cluster.url)
@@ -83,7 +90,7 @@ class Life:
             if process and process.poll() is None:
                 process.kill()
                 process.wait()
-        self.cluster.__exit__(kind, value, trace)
+        self.end_cluster(kind, value, trace)
         if kind is None or issubclass(kind, unittest.SkipTest):
             shutil.rmtree(self.folder)
         else:
