@@ -201,7 +201,8 @@ void Demo::watch_writes(const char* what) {
 }
 
 void Demo::flip(Side to) {
-  const FlipReport report = supervisor_->flip({.to = to}, "demo");
+  const FlipReport report =
+      supervisor_->flip({.to = to, .max_pause = supervisor_->config().max_pause}, "demo");
   if (!report.outcome.flipped) {
     const Obstacle& why = report.outcome.obstacles.front();
     throw Error(ErrorKind::kRefused, Retry::kNever, why.what, {.next = why.cure});

@@ -80,7 +80,7 @@ class Life:
     def make_stores(self):
         admin = psycopg2.connect(self.cluster.url)
         admin.autocommit = True
-        admin.cursor().execute("CREATE DATABASE app")
+        admin.cursor().execute("CREATE DATABASE app STRATEGY FILE_COPY")
         admin.close()
         self.url = self.cluster.database_url("app")
         self.make_store()
