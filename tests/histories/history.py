@@ -47,10 +47,10 @@ class Maker:
         return {"journal_mode": mode, "habits": habits, **self.schema.script(), "steps": self.steps}
 
     def recursion(self):
-        """Triggers that fire triggers. Off where a delete may reach its own table by cascade: SQLite refuses some UPDATE OR
+        """Triggers that fire triggers. Off where a delete acts on its own table by ON DELETE: SQLite refuses some UPDATE OR
         REPLACE there if anybody has a DELETE trigger (found/update_or_replace_with_a_cascade_into_itself.json)."""
         on = self.rng.choice(["ON", "OFF"])
-        return f"PRAGMA recursive_triggers = {'OFF' if self.schema.cascades_into_itself() else on}"
+        return f"PRAGMA recursive_triggers = {'OFF' if self.schema.acts_on_itself() else on}"
 
     def tell(self):
         """What happens from the first sidecar on."""

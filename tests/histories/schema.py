@@ -31,7 +31,7 @@ class Link:
 
     def __init__(self, column, parent, on_delete, on_update, deferred):
         self.column, self.parent, self.deferred = column, parent, deferred
-        self.cascades = on_delete == "CASCADE"
+        self.acts_on_delete = bool(on_delete)
         self.actions = "".join(f" ON {what} {action}" for what, action in
                                (("DELETE", on_delete), ("UPDATE", on_update)) if action)
 
@@ -131,9 +131,9 @@ class Schema:
         if rng.random() < 0.4:
             _add_triggers(rng, self.tables)
 
-    def cascades_into_itself(self):
-        """Whether deleting a row may delete others of its table."""
-        return self.foreign_keys and any(link.cascades and link.parent is table
+    def acts_on_itself(self):
+        """Whether deleting a row may delete or change others of its table."""
+        return self.foreign_keys and any(link.acts_on_delete and link.parent is table
                                          for table in self.tables for link in table.links)
 
     def script(self):

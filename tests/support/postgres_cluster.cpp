@@ -116,7 +116,7 @@ fs::path template_data(const fs::path& bindir) {
   const std::string version = run({(bindir / "postgres").string(), "--version"});
   const std::size_t mark = std::hash<std::string>()(bindir.string() + version);
   const fs::path home =
-      folder_for(false) /
+      fs::temp_directory_path() /
       ("switchback-test-template-" + std::to_string(::geteuid()) + "-" + std::to_string(mark));
   if (fs::exists(home / "data" / "PG_VERSION")) return home / "data";
   const fs::path made = make_folder(home.parent_path(), "sbtemplate-");

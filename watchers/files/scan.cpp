@@ -54,6 +54,15 @@ void walk(const Collection& collection, const std::string& below, Visit visit) {
   }
 }
 
+/// Whether a byte of one file could be part of a record of both.
+bool overlap(const RecordsLayout& one, const RecordsLayout& other) {
+  constexpr auto kEach = RecordsLayout::Form::kEach;
+  if (one.form != kEach || other.form != kEach) return true;
+  const auto differ =
+      std::mismatch(one.path.begin(), one.path.end(), other.path.begin(), other.path.end());
+  return differ.first == one.path.end() || differ.second == other.path.end();
+}
+
 std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::system_clock::now().time_since_epoch())
@@ -168,6 +177,16 @@ std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   return found;
 }
 
+const Collection* FileScan::rival(const FilePlace& place) const {
+  const Collection& of = collection(place.first);
+  for (const Collection& other : documents_->collections) {
+    if (&other == &of || !overlap(of.records, other.records)) continue;
+    const fs::path below = (of.root / place.second).lexically_relative(other.root);
+    if (*below.begin() != ".." && takes_file(other, below.string())) return &other;
+  }
+  return nullptr;
+}
+
 void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
   const FilePlace place{candidate.known.collection, candidate.known.path};
   const Collection& of = collection(place.first);
@@ -175,6 +194,11 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
     if (held) round.held[place] = why;
     round.result.unreadable.push_back({(of.root / place.second).string(), std::move(why), held});
   };
+  if (const Collection* other = candidate.there ? rival(place) : nullptr) {
+    return unreadable("the collections " + of.name + " and " + other->name +
+                          " take the same records of it: `except` it from one of them",
+                      false);
+  }
   try {
     const auto stamp = stamp_of(of.root, place.second);
     const LargeFileTurn turn(stamp ? stamp->size : 0);

@@ -83,6 +83,8 @@ class FileScan {
     std::map<FilePlace, std::string> held = {};  // and why
     std::set<FilePlace> unstable = {};
   };
+  /// Another collection whose records in that file would overlap; nullptr: none.
+  const Collection* rival(const FilePlace& place) const;
   void take(const Candidate& candidate, Round& round, MassDelete mass = MassDelete::kHold);
   void take_again(Round& round);
   void take_all(const std::vector<Candidate>& found, Round& round);

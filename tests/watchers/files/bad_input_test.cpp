@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/watchers/files/files_fixture.h"
+#include "watchers/files/path_pattern.h"
 
 namespace switchback {
 namespace {
@@ -172,6 +173,37 @@ TEST_F(HeldFiles, AreNotLetThroughHalfWritten) {
   EXPECT_THAT(ledger_->held(), IsEmpty());
   EXPECT_THROW(scan_->let_through({0, "a.json"}), Error);
   EXPECT_EQ(rows(), 5u);
+}
+
+// Which of them would write it back?
+TEST(OverlappingCollections, TakeNothingOfTheFileThatBothTake) {
+  FilesFixture store({.files = "*.json", .records = "/users/*"},
+                     {{.name = "t", .path = "", .columns = {"id int = /id"}}});
+  auto& collections = store.text().documents()->collections;
+  Collection second = collections[0];
+  second.name = "second";
+  second.root = store.folder();
+  second.files = {parse_file_pattern("data/b*.json")};
+  store.write("a.json", R"({"users":[{"id":1}],"posts":[{"id":2}]})");
+  store.write("b.json", R"({"users":[{"id":3}],"posts":[{"id":4}]})");
+  const auto refused = [&](MemberPath path) {
+    second.records = {RecordsLayout::Form::kEach, std::move(path)};
+    collections.resize(1);
+    collections.push_back(second);
+    std::filesystem::remove(store.ledger());
+    store.install();
+    const auto ledger = FilesLedger::open(store.ledger(), false);
+    FileScan scan(store.text().mapping_pointer(), store.text().documents(), *ledger);
+    std::vector<std::string> files;
+    for (const auto& file : scan.run(Look::kContents, nullptr).unreadable) {
+      EXPECT_THAT(file.why, HasSubstr("take the same records of it"));
+      files.push_back(std::filesystem::path(file.path).filename());
+    }
+    return files;
+  };
+  EXPECT_THAT(refused({"posts"}), IsEmpty());
+  EXPECT_THAT(refused({"users"}), testing::ElementsAre("b.json", "b.json"));
+  EXPECT_THAT(refused({}), testing::ElementsAre("b.json", "b.json"));
 }
 
 }  // namespace
