@@ -1,6 +1,7 @@
 #include "replication/held_changes.h"
 
 #include <algorithm>
+#include <set>
 
 #include "state/model/copy_change.h"
 
@@ -26,8 +27,44 @@ const ForeignKey* broken_reference(const TableMap& table, const RowError& error)
 
 void HeldChanges::hold(const Chunk& chunk, const Change& change, std::string key, RowError error) {
   copy_change(chunk, change, mapping_.table(change.table).key_width, chunk_);
+  applied_.erase({change.table, key});
   held_.push_back({static_cast<std::uint32_t>(chunk_.changes().size() - 1), change.table,
                    std::move(key), std::move(error)});
+}
+
+/// Whether the server changes rows of `table` by itself once it does what is held.
+bool HeldChanges::acts_on(const Held& held, TableId table) const {
+  if (chunk_.changes()[held.change].op != Op::kDelete) return false;
+  const auto& keys = mapping_.table(table).foreign_keys;
+  return std::any_of(keys.begin(), keys.end(), [&](const ForeignKey& key) {
+    return key.parent == held.table && (key.on_delete == 'n' || key.on_delete == 'd');
+  });
+}
+
+std::size_t HeldChanges::acting() const {
+  return static_cast<std::size_t>(std::count_if(held_.begin(), held_.end(), [&](const Held& held) {
+    const auto& tables = mapping_.tables;
+    return std::any_of(tables.begin(), tables.end(),
+                       [&](const TableMap& table) { return acts_on(held, table.id); });
+  }));
+}
+
+bool HeldChanges::may_be_put_back(const Change& change) const {
+  const auto acts = [&](const Held& held) { return acts_on(held, change.table); };
+  return change.op == Op::kUpsert && change.old_key == Change::kNone &&
+         std::any_of(held_.begin(), held_.end(), acts);
+}
+
+void HeldChanges::note_applied(const Chunk& chunk, const Change& change, const std::string& key) {
+  if (change.op == Op::kTruncate) {
+    std::erase_if(applied_, [&](const auto& row) { return row.first.first == change.table; });
+    return;
+  }
+  applied_.erase({change.table, key});
+  if (!may_be_put_back(change)) return;
+  copy_change(chunk, change, mapping_.table(change.table).key_width, chunk_);
+  applied_.emplace(std::pair(change.table, key),
+                   static_cast<std::uint32_t>(chunk_.changes().size() - 1));
 }
 
 void HeldChanges::drop(TableId table, std::string_view key) {
@@ -45,19 +82,57 @@ bool HeldChanges::moving(TableId table, std::string_view key) const {
 
 void HeldChanges::settle(Transaction& transaction, bool last) {
   if (held_.empty()) return;
-  if (held_.size() > 1) {
-    std::vector<std::uint32_t> all;
-    for (const Held& held : held_) all.push_back(held.change);
-    if (!transaction.attempt(chunk_, all)) {
-      clear();
-      return;
+  std::size_t to_act = acting();
+  for (const Held& held : held_) {
+    if (may_be_put_back(chunk_.changes()[held.change])) {
+      applied_.emplace(std::pair(held.table, held.key), held.change);
     }
   }
-  do {
-    try_until_stuck(transaction);
-  } while (break_circles(transaction) || close_references(transaction) ||
-           (last && null_orphans(transaction)));
+  try_together(transaction);
+  for (bool done = false; !done;) {
+    do {
+      try_until_stuck(transaction);
+    } while (break_circles(transaction) || close_references(transaction) ||
+             (last && null_orphans(transaction)));
+    done = acting() == to_act;
+    to_act = acting();
+    if (!done) put_back(transaction);
+  }
   if (held_.empty()) clear();
+}
+
+void HeldChanges::try_together(Transaction& transaction) {
+  if (held_.size() == 1) return;
+  std::vector<std::uint32_t> all;
+  for (const Held& held : held_) all.push_back(held.change);
+  if (!transaction.attempt(chunk_, all)) held_.clear();
+}
+
+/// Who does not fit any more is held from now on.
+void HeldChanges::put_back(Transaction& transaction) {
+  std::set<std::uint32_t> held;
+  for (const Held& each : held_) held.insert(each.change);
+  std::vector<Held> rows;
+  for (const auto& [key, change] : applied_) {
+    if (!held.contains(change)) rows.push_back({change, key.first, key.second, {}});
+  }
+  put_back(transaction, rows);
+}
+
+void HeldChanges::put_back(Transaction& transaction, std::span<const Held> rows) {
+  if (rows.empty()) return;
+  std::vector<std::uint32_t> all;
+  for (const Held& row : rows) all.push_back(row.change);
+  std::sort(all.begin(), all.end());
+  auto error = transaction.attempt(chunk_, all);
+  if (!error) return;
+  if (rows.size() > 1) {
+    put_back(transaction, rows.first(rows.size() / 2));
+    put_back(transaction, rows.subspan(rows.size() / 2));
+    return;
+  }
+  const Held& row = rows.front();
+  held_.push_back({row.change, row.table, row.key, std::move(*error)});
 }
 
 void HeldChanges::try_until_stuck(Transaction& transaction) {
@@ -119,6 +194,7 @@ void HeldChanges::report(std::vector<Reject>& rejects) const {
 
 void HeldChanges::clear() {
   held_.clear();
+  applied_.clear();
   chunk_.clear();
 }
 

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "replication/pipeline.h"
@@ -36,6 +38,9 @@ class HeldChanges {
   explicit HeldChanges(const Mapping& mapping) : mapping_(mapping) {}
 
   void hold(const Chunk& chunk, const Change& change, std::string key, RowError error);
+  /// A change that was applied. If a delete is held that sets references of its table to NULL or to
+  /// their default, it may have been put back too early, and is applied again after that delete.
+  void note_applied(const Chunk& chunk, const Change& change, const std::string& key);
   /// A later change of this key replaces the one held.
   void drop(TableId table, std::string_view key);
   /// Whether a row is held that is to leave this key, or to get it from another row.
@@ -58,6 +63,12 @@ class HeldChanges {
     std::string key;
     RowError error;
   };
+  bool acts_on(const Held& held, TableId table) const;
+  std::size_t acting() const;
+  bool may_be_put_back(const Change& change) const;
+  void try_together(Transaction& transaction);
+  void put_back(Transaction& transaction);
+  void put_back(Transaction& transaction, std::span<const Held> rows);
   void try_until_stuck(Transaction& transaction);
   bool try_each(Transaction& transaction, bool forward);
   bool null_orphans(Transaction& transaction);
@@ -78,6 +89,8 @@ class HeldChanges {
   const Mapping& mapping_;
   Chunk chunk_;
   std::vector<Held> held_;
+  // What is to be put back once a held delete has acted on it: changes in chunk_.
+  std::map<std::pair<TableId, std::string>, std::uint32_t> applied_;
   std::uint64_t placeholders_ = 0;
 };
 

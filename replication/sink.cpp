@@ -190,6 +190,7 @@ void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& re
     const Change& change = chunk.changes()[i];
     if (!superseded(i)) held_.hold(chunk, change, key_of(chunk, change), std::move(error));
   }
+  if (!held_.empty()) note_applied(chunk);
   std::set<std::pair<TableId, std::string>> before;
   for (const Reject& reject : reported) before.emplace(reject.table, reject.key);
   std::erase_if(rejects, [&](const Reject& reject) {
@@ -201,6 +202,17 @@ void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& re
   }
   held_.report(rejects);
   if (full) held_.clear();
+}
+
+void PostgresSink::note_applied(const Chunk& chunk) {
+  std::set<std::uint32_t> failed;
+  for (const auto& [i, error] : failed_) failed.insert(i);
+  for (std::uint32_t i = 0; i < chunk.changes().size(); ++i) {
+    const Change& change = chunk.changes()[i];
+    const bool applied = !failed.contains(i) && !unfit_.contains(i);
+    if (applied) held_.note_applied(chunk, change, key_of(chunk, change));
+  }
+  unfit_.clear();  // of this chunk; what is tried from now on is held
 }
 
 void PostgresSink::commit(const Position& position, std::span<const Reject> rejects) {

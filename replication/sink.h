@@ -59,6 +59,7 @@ class PostgresSink final : public ChangeSink, private HeldChanges::Transaction {
   void apply_parts(const Chunk& chunk, std::span<const std::uint32_t> changes);
   void forget_superseded(const Chunk& chunk, std::vector<Reject>& rejects);
   void sort_out_failures(const Chunk& chunk, std::vector<Reject>& rejects);
+  void note_applied(const Chunk& chunk);
   std::string key_of(const Chunk& chunk, const Change& change) const;
 
   const std::string conninfo_, store_;

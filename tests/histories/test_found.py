@@ -27,7 +27,7 @@ def names():
 
 @unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
 class Found(unittest.TestCase):
-    """Each script, in both journal modes where it does not say."""
+    """Each script."""
 
     def test_scripts(self):
         with history_cluster() as cluster:

@@ -102,6 +102,73 @@ TEST_F(SinkCascades, RowsThatReferToEachOtherGo) {
             "0");
 }
 
+// A delete may have to wait: for the row of the default, or for a row that refers to it elsewhere.
+TEST_F(SinkCascades, WhatADeleteThatWaitedChangesIsPutBack) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY);"
+      "CREATE TABLE t (id text PRIMARY KEY, p text DEFAULT 'late' REFERENCES p ON DELETE SET"
+      " DEFAULT);"
+      "CREATE TABLE n (id text PRIMARY KEY, p text REFERENCES p ON DELETE SET NULL);"
+      "CREATE TABLE r (id text PRIMARY KEY, p text REFERENCES p)");
+  upsert("p", {"a"});
+  for (const char* name : {"t", "n", "r"}) upsert(name, {"1", "a"});
+  EXPECT_THAT(commit(), IsEmpty());
+  remove("p", {"a"});
+  upsert("t", {"1", "a"});  // orphans, which the old store keeps
+  upsert("n", {"1", "a"});
+  apply();
+  upsert("p", {"late"});
+  remove("r", {"1"});
+  const auto rejects = commit();
+  ASSERT_EQ(rejects.size(), 2u);
+  for (const Reject& reject : rejects) {
+    EXPECT_EQ(reject.key, R"(["1"])");
+    EXPECT_THAT(reject.reason, HasSubstr("is not present in table"));
+  }
+  EXPECT_EQ(sql("SELECT count(*) FROM p"), "1");
+}
+
+TEST_F(SinkCascades, WhatIsPutBackIsTheLastOfItsKey) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY);"
+      "CREATE TABLE t (id text PRIMARY KEY, p text REFERENCES p ON DELETE SET NULL, c int);"
+      "CREATE TABLE r (id text PRIMARY KEY, p text REFERENCES p)");
+  upsert("p", {"a"});
+  upsert("p", {"b"});
+  for (const char* id : {"1", "2"}) upsert("t", {id, "a", "1"});
+  upsert("r", {"1", "a"});
+  EXPECT_THAT(commit(), IsEmpty());
+  remove("p", {"a"});
+  for (const char* id : {"1", "2", "3"}) upsert("t", {id, "b", "2"});
+  apply();
+  upsert("t", {"1", "b", "3"});
+  remove("t", {"2"});
+  remove("r", {"1"});
+  EXPECT_THAT(commit(), IsEmpty());
+  EXPECT_EQ(sql("SELECT string_agg(id || p || c, ' ' ORDER BY id) FROM t"), "1b3 3b2");
+}
+
+// One that waits itself, for a unique value, while the delete waits for another row.
+TEST_F(SinkCascades, WhoWaitedIsPutBackAfterTheDeleteToo) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY);"
+      "CREATE TABLE t (id text PRIMARY KEY, p text REFERENCES p ON DELETE SET NULL, u int UNIQUE);"
+      "CREATE TABLE r (id text PRIMARY KEY, p text REFERENCES p)");
+  upsert("p", {"a"});
+  upsert("t", {"1", "a", "1"});
+  upsert("t", {"2", std::nullopt, "2"});
+  upsert("r", {"1", "a"});
+  EXPECT_THAT(commit(), IsEmpty());
+  upsert("t", {"1", "a", "2"});
+  remove("p", {"a"});
+  remove("r", {"1"});
+  upsert("t", {"2", std::nullopt, "3"});
+  const auto rejects = commit();
+  ASSERT_EQ(rejects.size(), 1u);
+  EXPECT_EQ(rejects[0].key, R"(["1"])");
+  EXPECT_EQ(sql("SELECT count(*) FROM p"), "0");
+}
+
 TEST_F(SinkCascades, WhatNoMappingNamesIsLeftToTheCascade) {
   make(
       "CREATE TABLE p (id text PRIMARY KEY);"
