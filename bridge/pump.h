@@ -65,8 +65,9 @@ struct PumpOptions {
   std::chrono::milliseconds retry_most{10'000};
   /// How long nothing must have come before housekeeping may disturb the application.
   std::chrono::milliseconds quiet{1'000};
-  /// How long housekeeping waits for such a moment: an application that never pauses has none.
-  std::chrono::milliseconds restless{10'000};
+  /// How long housekeeping waits for such a moment: an application that never pauses has none, and
+  /// the source may have a little to do at a time.
+  std::chrono::milliseconds restless{1'000};
   std::uint64_t seed = 0;  // of the jitter in retries
   Trail* trail = nullptr;  // told of what is applied; outlives the pump
 };

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <string>
 
 #include "state/base/advice.h"
@@ -151,37 +152,47 @@ void LogReader::forked(const LogMark& mark, const char* what) const {
 
 namespace {
 
+constexpr std::int64_t kPrunedAtOnce = 500;
+
 bool is_busy(const SQLite::Exception& error) {
   return error.getErrorCode() == SQLITE_BUSY || error.getErrorCode() == SQLITE_LOCKED;
 }
 
 // Busy or not, the transaction must not outlive the attempt.
-std::int64_t prune_once(SQLite::Database& database, const LogMark& keep, std::int64_t before) {
+Pruned prune_once(SQLite::Database& database, const LogMark& keep, std::int64_t first,
+                  const PruneLimits& limits) {
   // With a rollback journal COMMIT needs the database for itself. Who took that at once either
   // fails before anything was written, or makes others wait who have read nothing yet; asked for at
   // the end, it fails after every transaction in between has failed to write.
-  SQLite::Transaction transaction(database, in_wal_mode(database)
-                                                ? SQLite::TransactionBehavior::IMMEDIATE
+  const bool wal = in_wal_mode(database);
+  SQLite::Transaction transaction(database, wal ? SQLite::TransactionBehavior::IMMEDIATE
                                                 : SQLite::TransactionBehavior::EXCLUSIVE);
+  const auto end = std::chrono::steady_clock::now() + limits.wal_time;
   // In another history the seqs mean other entries: leave them for whoever looks into it.
   SQLite::Statement find(
       database, fmt::format("SELECT 1 FROM main.{} WHERE seq = ?1 AND nonce = ?2", kLogTable));
   find.bind(1, keep.seq);
   find.bind(2, keep.nonce);
-  if (!find.executeStep()) return 0;
+  if (!find.executeStep()) return {};
   find.reset();
-  const int gone =
-      database.exec(fmt::format("DELETE FROM main.{} WHERE seq < {}", kLogTable, before));
+  Pruned done;
+  const std::int64_t last = std::min(keep.seq, first + limits.most_entries);
+  for (std::int64_t to = first; to < last;) {
+    to = wal ? std::min(last, to + kPrunedAtOnce) : last;
+    done.gone += database.exec(fmt::format("DELETE FROM main.{} WHERE seq < {}", kLogTable, to));
+    done.left = keep.seq - to;
+    if (wal && std::chrono::steady_clock::now() >= end) break;
+  }
   failpoint("sqlite.prune.commit.before");
   transaction.commit();
   failpoint("sqlite.prune.commit.after");
-  return gone;
+  return done;
 }
 
 }  // namespace
 
-std::optional<std::int64_t> prune_log(const std::filesystem::path& path, const LogMark& keep,
-                                      const PruneLimits& limits) {
+std::optional<Pruned> prune_log(const std::filesystem::path& path, const LogMark& keep,
+                                const PruneLimits& limits) {
   try {
     SQLite::Database database = open_database(path, SqliteUse::kWrite);
     database.setBusyTimeout(0);
@@ -190,8 +201,8 @@ std::optional<std::int64_t> prune_log(const std::filesystem::path& path, const L
     if (in_wal_mode(database)) database.exec("PRAGMA synchronous = NORMAL");
     const std::int64_t first =
         database.execAndGet(fmt::format("SELECT min(seq) FROM main.{}", kLogTable)).getInt64();
-    if (keep.seq - first < limits.least_entries) return 0;
-    return prune_once(database, keep, std::min(keep.seq, first + limits.most_entries));
+    if (keep.seq - first < limits.least_entries) return Pruned{};
+    return prune_once(database, keep, first, limits);
   } catch (const SQLite::Exception& error) {
     if (is_busy(error)) return std::nullopt;
     throw_sqlite_error(error, path);

@@ -7,6 +7,7 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -73,12 +74,20 @@ struct PruneLimits {
   std::int64_t least_entries = 20'000;
   /// So many at most in one transaction, which the application's writers wait for.
   std::int64_t most_entries = 50'000;
+  /// In WAL mode about so long: who has read and then wants to write does not wait there but fails,
+  /// so of a client with a hundred transactions a second at most one meets it.
+  std::chrono::microseconds wal_time{4'000};
+};
+
+struct Pruned {
+  std::int64_t gone = 0;
+  std::int64_t left = 0;  // that could go as well
 };
 
 /// Deletes entries before `keep`, which stays. One attempt, in a transaction of its own on a
-/// connection of its own, without waiting for any lock. Returns how many went, 0 if there were too
-/// few; nullopt if somebody else was writing: then nothing was done, and nobody disturbed.
-std::optional<std::int64_t> prune_log(const std::filesystem::path& database, const LogMark& keep,
-                                      const PruneLimits& limits);
+/// connection of its own, without waiting for any lock. None go if there are too few; nullopt if
+/// somebody else was writing: then nothing was done, and nobody disturbed.
+std::optional<Pruned> prune_log(const std::filesystem::path& database, const LogMark& keep,
+                                const PruneLimits& limits);
 
 }  // namespace switchback

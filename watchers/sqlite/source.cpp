@@ -131,6 +131,7 @@ class SqliteSource : public ChangeSource {
   SourceCounts counts_;
   Clock::time_point last_change_{};
   Clock::time_point next_prune_{};
+  bool pruning_ = false;  // the last prune left some
   Clock::time_point next_try_{};
   Clock::time_point next_file_check_{};
 };
@@ -303,19 +304,21 @@ void SqliteSource::acknowledge(const Position& durable) noexcept {
 void SqliteSource::idle() {
   const auto now = Clock::now();
   if (!builder_ || now < next_prune_ || now < next_try_) return;
-  const bool overdue = now >= next_prune_ + limits_.prune_every;
+  const bool overdue = pruning_ || now >= next_prune_ + limits_.prune_every;
   if (!overdue && now < last_change_ + limits_.prune_quiet) return;
   const auto keep = kept_from();
   // What has yet to be compared stays; soon it will have been, and one prune takes it all.
   if (!keep || (!overdue && keep->seq < acknowledged_.seq)) return;
-  const auto gone = prune_log(path_, *keep, limits_.prune);
-  if (!gone) {
+  PruneLimits limits = limits_.prune;
+  if (pruning_) limits.least_entries = 1;
+  const auto pruned = prune_log(path_, *keep, limits);
+  if (!pruned) {
     next_try_ = now + kBetweenTries;
     return;
   }
-  if (*gone > 0) ++counts_.prunes;
-  next_prune_ =
-      now + (*gone >= limits_.prune.most_entries ? limits_.prune_again : limits_.prune_every);
+  if (pruned->gone > 0) ++counts_.prunes;
+  pruning_ = pruned->gone > 0 && pruned->left > 0;
+  next_prune_ = now + (pruning_ ? limits_.prune_again : limits_.prune_every);
 }
 
 // Rounds end their read transaction themselves, so nothing is open between two calls. A batch that

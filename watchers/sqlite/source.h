@@ -31,8 +31,8 @@ struct SqliteSourceLimits {
   PruneLimits prune;
   /// Waited for a quiet moment as long again; then the log must not grow any further.
   std::chrono::milliseconds prune_every{120'000};
-  /// Sooner, when the last one left more than one prune's worth.
-  std::chrono::milliseconds prune_again{10'000};
+  /// Sooner, when the last one did not have the time for all.
+  std::chrono::milliseconds prune_again{500};
   std::chrono::milliseconds prune_quiet{250};
 
   /// Told how long each read transaction lasted; for tests and metrics. On the pump's thread.

@@ -77,9 +77,12 @@ TEST_P(LogTest, PruneKeepsTheAcknowledgedEntry) {
   write_rows(3);
   const LogMark last = end();
   const PruneLimits limits{.least_entries = 100, .most_entries = 300};
-  EXPECT_EQ(prune_log(store_.path(), acknowledged, limits), 300);
-  EXPECT_EQ(prune_log(store_.path(), acknowledged, limits), 200);
-  EXPECT_EQ(prune_log(store_.path(), acknowledged, limits), 0);
+  const auto prune = [&] { return prune_log(store_.path(), acknowledged, limits).value(); };
+  const Pruned first = prune();
+  EXPECT_EQ(std::pair(first.gone, first.left), std::pair(300L, 200L));
+  const Pruned second = prune();
+  EXPECT_EQ(std::pair(second.gone, second.left), std::pair(200L, 0L));
+  EXPECT_EQ(prune().gone, 0);
   EXPECT_EQ(entries(), 4);
   EXPECT_EQ(read(acknowledged), 3);
   EXPECT_EQ(acknowledged, last);
@@ -87,9 +90,26 @@ TEST_P(LogTest, PruneKeepsTheAcknowledgedEntry) {
   EXPECT_THROW(log.install_entry(), Error);
 }
 
+TEST_P(LogTest, APruneTakesLittleTimeWhereWritersWouldFail) {
+  write_rows(2'000);
+  const LogMark mark = end();
+  PruneLimits limits{.least_entries = 100, .wal_time = std::chrono::microseconds(0)};
+  const bool wal = in_wal_mode(store_.application());
+  std::int64_t prunes = 0, left = 1;
+  while (left > 0) {
+    const auto pruned = prune_log(store_.path(), mark, limits);
+    ASSERT_GT(pruned.value().gone, 0);
+    left = pruned->left;
+    limits.least_entries = 1;
+    ++prunes;
+  }
+  EXPECT_EQ(prunes, wal ? 4 : 1);
+  EXPECT_EQ(entries(), 1);
+}
+
 TEST_P(LogTest, FewEntriesAreNotPruned) {
   write_rows(50);
-  EXPECT_EQ(prune_log(store_.path(), end(), {.least_entries = 100, .most_entries = 300}), 0);
+  EXPECT_EQ(prune_log(store_.path(), end(), {.least_entries = 100, .most_entries = 300})->gone, 0);
   EXPECT_EQ(entries(), 51);
 }
 
@@ -97,7 +117,7 @@ TEST_P(LogTest, AnotherHistoryIsNotPruned) {
   write_rows(500);
   LogMark other = end();
   other.nonce ^= 1;
-  EXPECT_EQ(prune_log(store_.path(), other, {.least_entries = 100, .most_entries = 300}), 0);
+  EXPECT_EQ(prune_log(store_.path(), other, {.least_entries = 100, .most_entries = 300})->gone, 0);
   EXPECT_EQ(entries(), 501);
 }
 
@@ -106,8 +126,7 @@ TEST_P(LogTest, PruneGivesWayToAWriterAtOnce) {
   const LogMark mark = end();
   store_.exec("BEGIN IMMEDIATE");
   const auto began = std::chrono::steady_clock::now();
-  EXPECT_EQ(prune_log(store_.path(), mark, {.least_entries = 100, .most_entries = 300}),
-            std::nullopt);
+  EXPECT_FALSE(prune_log(store_.path(), mark, {.least_entries = 100, .most_entries = 300}));
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(500));
   store_.exec("ROLLBACK");
   EXPECT_EQ(entries(), 501);
