@@ -35,7 +35,10 @@ class ApplySpeedometer {
   ApplySpeed speed() const {
     if (count_ < 1) return {};
     const double spread = nn_ - n_ * n_ / count_;
-    double slope = spread > kLeastSpread ? (nt_ - n_ * t_ / count_) / spread : 0;
+    // Batches of one size do not tell the two apart: small ones cost what each takes, large ones
+    // what their changes do.
+    const double alike = n_ > kManyChanges * count_ ? t_ / n_ : 0;
+    double slope = spread > kLeastSpread ? (nt_ - n_ * t_ / count_) / spread : alike;
     // Never more than the batches took altogether, whatever a few odd ones say.
     slope = n_ > 0 ? std::clamp(slope, 0.0, t_ / n_) : 0;
     const double each = (t_ - slope * n_) / count_;
@@ -47,6 +50,7 @@ class ApplySpeedometer {
  private:
   static constexpr double kForget = 0.98;
   static constexpr double kLeastSpread = 1.0;
+  static constexpr double kManyChanges = 1000;
   double count_ = 0, n_ = 0, t_ = 0, nn_ = 0, nt_ = 0;
 };
 

@@ -38,6 +38,13 @@ TEST(ApplySpeed, OneOddBatchNeverMakesAChangeCostMoreThanAllDid) {
   EXPECT_LE(meter.speed().us_per_change, 25'000);
 }
 
+TEST(ApplySpeed, OneHugeBatchSaysWhatChangesCostAndNotWhatTheNextBatchTakes) {
+  ApplySpeedometer meter;
+  meter.learn(1'000'000, microseconds(5'200'000));
+  EXPECT_EQ(meter.speed().per_batch, microseconds(0));
+  EXPECT_NEAR(meter.speed().us_per_change, 5.2, 0.01);
+}
+
 TEST(PausePrediction, IsAGuessBeforeAnythingWasMeasured) {
   PauseGrounds grounds;
   grounds.look_from = milliseconds(4);
