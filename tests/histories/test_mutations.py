@@ -13,17 +13,18 @@ from bridge import PROGRAM, history_cluster  # noqa: E402
 from play import play  # noqa: E402
 from test_found import load  # noqa: E402
 
-# Bug: the script (or, with a dot, the unit test) that notices it, and whether random histories are apt to.
+# Bug: the script (or, with a dot, the unit test) that notices it, and whether one of the first 60 random histories does,
+# too. The rest take a coincidence that comes more seldom.
 NOTICED_BY = {
     "no-before-trigger": ("displaced_by_unique_value", True),
-    "collation-ignored": ("key_changes_case", True),
+    "collation-ignored": ("key_changes_case", False),
     "nonce-ignored": ("restored_copy_with_as_many_entries", False),
-    "position-before-sync": ("power_lost_after_feedback", True),
+    "position-before-sync": ("power_lost_after_feedback", False),
     # Only what is written between the making of the slot and the lock can come back: no script can hold that moment.
     "echo-kept": ("AssemblerTest.DropsEchoesAndTheirPositionCounts", False),
     "rename-as-two": ("renamed_row_keeps_what_only_sqlite_has", False),
     "unchanged-as-null": ("big_value_left_alone", True),
-    "cascade-left-to-server": ("cascade_that_sqlite_did_not_do", True),
+    "cascade-left-to-server": ("cascade_that_sqlite_did_not_do", False),
     "fence-misses-a-leaf": ("fence_on_every_table", True),
 }
 UNIT_TESTS = os.environ.get("SWITCHBACK_UNIT_TESTS") or os.path.join(

@@ -49,7 +49,13 @@ class Neighbours(Mended):
             self.wait_told(one, "postgres: ALTER TABLE public.users ALTER COLUMN note TYPE character varying(50)")
             self.there_and_back(other)
             self.fix(one)
-            self.one_moves_out(one, other)
+            self.moves_out(other)
+            self.assertEqual(other.traces_in_store(), [])
+            one.let_it_write(20)
+            one.flip_when_ready("rollback")
+            one.let_it_write(20)
+            self.moves_out(one)
+            self.assertEqual(one.traces(), [])
 
     def there_and_back(self, life):
         for command in ("cutover", "rollback"):
@@ -57,24 +63,13 @@ class Neighbours(Mended):
             life.let_it_write(20)
         self.assertEqual(life.group()["phase"], "forward")
 
-    def one_moves_out(self, one, other):
-        other.stop_application()
-        self.identical(other)
-        other.check()
-        other.stop_sidecar()
-        code, out, err = other.run("abandon", "--yes")
+    def moves_out(self, life):
+        life.stop_application()
+        self.identical(life)
+        life.check()
+        life.stop_sidecar()
+        code, out, err = life.run("abandon", "--yes")
         self.assertEqual(code, 0, out + err)
-        self.assertEqual(other.traces_in_store(), [])
-        one.let_it_write(20)
-        one.flip_when_ready("rollback")
-        one.let_it_write(20)
-        one.stop_application()
-        self.identical(one)
-        one.check()
-        one.stop_sidecar()
-        code, out, err = one.run("abandon", "--yes")
-        self.assertEqual(code, 0, out + err)
-        self.assertEqual(one.traces(), [])
 
 
 if __name__ == "__main__":

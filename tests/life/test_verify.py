@@ -4,11 +4,15 @@ import os
 import sys
 import unittest
 
+if os.environ.get("SWITCHBACK_RELEASE") and os.environ.get("SWITCHBACK_VERIFY_ROWS"):
+    # So many rows need the program at its real speed; before it is looked for below.
+    os.environ["SWITCHBACK"] = os.environ["SWITCHBACK_RELEASE"]
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import Life, PROGRAM, wait_until  # noqa: E402
 from tampering import file_unseen, postgres_unseen, sqlite_unseen  # noqa: E402
 
-PLANTED = 60
+PLANTED = int(os.environ.get("SWITCHBACK_VERIFY_PLANTED", "60"))
 
 
 def verify(life, *options):
@@ -33,38 +37,66 @@ def make_subscription(path):
     os.rename(path + ".new", path)
 
 
-class Planted:
-    """Rows of a table that the application leaves alone, and what was done to each: one third changed, one removed,
-    one added, on either side."""
+def plan(keys, side):
+    """What is done to rows on one side, one third changed, one removed, one added: [(what, key)]; and what is to be
+    found."""
+    missing, added = f"missing in {side}", f"missing in {'postgres' if side == 'old' else 'old'}"
+    work, expected = [], set()
+    for n, key in enumerate(keys):
+        what, name, finding = (("change", key, "value"), ("remove", key, missing), ("add", f"added_{key}", added))[n % 3]
+        work.append((what, name))
+        expected.add((name, finding))
+    return work, expected
 
-    def __init__(self, life, count=PLANTED):
-        self.life, self.count = life, count
-        self.keys = [f"planted_{n:05d}" for n in range(count)]
+
+class Planted:
+    """Rows of a table that the application leaves alone."""
+    TAMPER = {"change": "UPDATE funnel_completion SET completion_data = '{{\"n\": 2}}' WHERE user_id = '{0}'",
+              "remove": "DELETE FROM funnel_completion WHERE user_id = '{0}'",
+              "add": "INSERT INTO funnel_completion (user_id, completed_at) VALUES ('{0}', '2024-01-01 00:00:00')"}
+
+    def __init__(self, life, count=PLANTED, prefix="planted"):
+        self.life = life
+        self.keys = [f"{prefix}_{n:05d}" for n in range(count)]
 
     def make(self, write):
         """The rows as the application would make them; `write` runs a statement at the primary."""
-        for n in range(0, self.count, 100):
+        for n in range(0, len(self.keys), 100):
             write("INSERT INTO funnel_completion (user_id, completed_at, completion_data) VALUES " + ", ".join(
                 f"('{key}', '2024-01-01 00:00:00', '{{\"n\": 1}}')" for key in self.keys[n:n + 100]))
 
-    def tamper(self, with_side):
+    def tamper(self, side):
         """Statements, each of which makes one difference; and what is to be found."""
-        expected, statements = set(), []
-        missing, added = (("missing in old", "missing in postgres") if with_side == "old"
-                          else ("missing in postgres", "missing in old"))
-        for n, key in enumerate(self.keys):
-            if n % 3 == 0:
-                statements.append(f"UPDATE funnel_completion SET completion_data = '{{\"n\": 2}}' "
-                                  f"WHERE user_id = '{key}'")
-                expected.add((key, "value"))
-            elif n % 3 == 1:
-                statements.append(f"DELETE FROM funnel_completion WHERE user_id = '{key}'")
-                expected.add((key, missing))
-            else:
-                statements.append(f"INSERT INTO funnel_completion (user_id, completed_at) "
-                                  f"VALUES ('added_{key}', '2024-01-01 00:00:00')")
-                expected.add((f"added_{key}", added))
-        return statements, expected
+        work, expected = plan(self.keys, side)
+        return [self.TAMPER[what].format(key) for what, key in work], expected
+
+
+class PlantedFiles(Planted):
+    """The same of LLM Council's subscriptions, each a file."""
+    ROW = "('{0}', 'monthly', 'active', '2024-01-01', '2024-01-01')"
+    INSERT = "INSERT INTO subscriptions (user_id, tier, status, created_at, updated_at) VALUES "
+    TAMPER = {"change": "UPDATE subscriptions SET tier = 'yearly' WHERE user_id = '{0}'",
+              "remove": "DELETE FROM subscriptions WHERE user_id = '{0}'",
+              "add": INSERT + ROW}
+
+    def path(self, key):
+        return self.life.path(f"{self.life.store}/subscriptions/{key}.json")
+
+    def make_files(self):
+        for key in self.keys:
+            make_subscription(self.path(key))
+
+    def make(self, write):
+        write(self.INSERT + ", ".join(self.ROW.format(key) for key in self.keys))
+
+    def tamper_files(self):
+        """Does it past the fence; what is to be found."""
+        work, expected = plan(self.keys, "old")
+        does = {"change": lambda path: file_unseen(path, lambda text: text.replace("monthly", "yearly")),
+                "remove": os.unlink, "add": make_subscription}
+        for what, key in work:
+            does[what](self.path(key))
+        return expected
 
 
 @unittest.skipUnless(PROGRAM, "SWITCHBACK names the program under test; ctest sets it")
@@ -111,11 +143,10 @@ class Verify(unittest.TestCase):
         rows = int(os.environ.get("SWITCHBACK_VERIFY_ROWS", "1000"))
         rate = int(os.environ.get("SWITCHBACK_VERIFY_RATE", "200"))
         times = int(os.environ.get("SWITCHBACK_VERIFY_TIMES", "2"))
-        planted = int(os.environ.get("SWITCHBACK_VERIFY_PLANTED", str(PLANTED)))
         with Life(rows=rows, rate=rate, journal_mode="wal") as life:
             life.start_sidecar()
             life.wait_phase("forward", 900)
-            one = Planted(life, planted)
+            one = Planted(life)
             one.make(self.sqlite_write(life))
             life.start_application()
             life.let_it_write(50)
@@ -128,8 +159,7 @@ class Verify(unittest.TestCase):
             life.let_it_write(50)
             report = self.identical(life, times)
             print(f"{rows} rows reverse: {report['took_ms']} ms")
-            two = Planted(life, planted)
-            two.keys = ["second_" + key for key in two.keys]
+            two = Planted(life, prefix="second_planted")
             two.make(self.postgres_write(life))
             self.identical(life, 1)
             self.finds_and_repairs(life, lambda *s: sqlite_unseen(life.path(life.store), *s), two, "old")
@@ -145,35 +175,32 @@ class Verify(unittest.TestCase):
             life.wait_phase("forward", 300)
             life.start_application()
             life.let_it_write(20)
-            paths = [life.path(f"{life.store}/subscriptions/planted_{n:02d}.json") for n in range(12)]
-            for path in paths:
-                make_subscription(path)
+            one = PlantedFiles(life)
+            one.make_files()
             self.identical(life, 2)
-            expected = {("planted_00", "value"), ("planted_01", "missing in postgres"), ("added", "missing in old")}
-            statements = ["UPDATE subscriptions SET tier = 'yearly' WHERE user_id = 'planted_00'",
-                          "DELETE FROM subscriptions WHERE user_id = 'planted_01'",
-                          "INSERT INTO subscriptions (user_id, tier, created_at, updated_at) "
-                          "VALUES ('added', 'free', now(), now())"]
-            self.names_and_repairs(life, lambda: postgres_unseen(life.postgres(), *statements), expected)
+            self.names_and_repairs(life, self.in_postgres(life, one))
             life.flip_when_ready("cutover")
             life.let_it_write(20)
             self.identical(life, 2)
-            self.names_and_repairs(life, lambda: postgres_unseen(life.postgres(), *statements),
-                                   {("planted_00", "value"), ("planted_01", "missing in postgres"),
-                                    ("added", "missing in old")})
-            self.names_and_repairs(life, lambda: self.tamper_with_files(paths), {
-                ("planted_02", "value"), ("planted_03", "missing in old"), ("planted_99", "missing in postgres")})
+            self.names_and_repairs(life, self.in_postgres(life, one))
+            two = PlantedFiles(life, prefix="second_planted")
+            two.make(self.postgres_write(life))
+            self.identical(life, 1)
+            self.names_and_repairs(life, two.tamper_files)
             life.stop_application()
-            self.postgres_write(life)("DELETE FROM subscriptions WHERE user_id LIKE 'planted%' OR user_id = 'added'")
+            self.postgres_write(life)("DELETE FROM subscriptions WHERE user_id LIKE '%planted%'")
             life.check()
 
-    def tamper_with_files(self, paths):
-        file_unseen(paths[2], lambda text: text.replace("monthly", "yearly"))
-        os.unlink(paths[3])
-        make_subscription(os.path.join(os.path.dirname(paths[0]), "planted_99.json"))
+    @staticmethod
+    def in_postgres(life, planted):
+        def tamper():
+            statements, expected = planted.tamper("postgres")
+            postgres_unseen(life.postgres(), *statements)
+            return expected
+        return tamper
 
-    def names_and_repairs(self, life, tamper, expected):
-        tamper()
+    def names_and_repairs(self, life, tamper):
+        expected = tamper()
         code, report = verify(life)
         self.assertEqual((code, found(report)), (1, expected))
         code, report = verify(life, "--repair")
