@@ -182,7 +182,8 @@ const Collection* FileScan::rival(const FilePlace& place) const {
   for (const Collection& other : documents_->collections) {
     if (&other == &of || !overlap(of.records, other.records)) continue;
     const fs::path below = (of.root / place.second).lexically_relative(other.root);
-    if (*below.begin() != ".." && takes_file(other, below.string())) return &other;
+    if (below.empty() || *below.begin() == "..") continue;
+    if (takes_file(other, below.string())) return &other;
   }
   return nullptr;
 }
