@@ -55,7 +55,8 @@ SecondTries::SecondTries(std::shared_ptr<const Mapping> mapping,
   }
 }
 
-void SecondTries::wait_anew(const Name& name) {
+void SecondTries::wait_anew(const RowName& name) {
+  orphans_.forget(name);
   if (is_due_.insert(name).second) due_.push_back(name);
 }
 
@@ -71,16 +72,16 @@ std::uint64_t SecondTries::parent_hash(TableId parent,
 
 void SecondTries::note_applied(const Chunk& chunk) {
   if (orphans_.empty() && watchers_.empty()) return;
-  for (const Change& change : chunk.changes()) {
-    if (watchers_.contains(change.table)) touched_.insert(change.table);
-    if (change.op != Op::kUpsert || !parents_.contains(change.table)) continue;
-    const auto row = chunk.row(change);
-    for (const auto& columns : referenced_[index(change.table)]) {
-      const auto waiting = orphans_.find(parent_hash(change.table, columns, chunk, row, columns));
-      if (waiting == orphans_.end()) continue;
-      for (const Name& name : waiting->second) wait_anew(name);
-      orphans_.erase(waiting);
-    }
+  for (const Change& change : chunk.changes()) note_applied(chunk, change);
+}
+
+void SecondTries::note_applied(const Chunk& chunk, const Change& change) {
+  if (watchers_.contains(change.table)) touched_.insert(change.table);
+  if (orphans_.empty() || change.op != Op::kUpsert || !parents_.contains(change.table)) return;
+  const auto row = chunk.row(change);
+  for (const auto& columns : referenced_[index(change.table)]) {
+    const auto key = parent_hash(change.table, columns, chunk, row, columns);
+    for (const RowName& name : orphans_.waiting_for(key)) wait_anew(name);
   }
 }
 
@@ -117,14 +118,14 @@ void SecondTries::call_watchers() {
   touched_.clear();
 }
 
-Chunk SecondTries::take_keys(std::vector<Name>& names) {
+Chunk SecondTries::take_keys(std::set<RowName>& names) {
   Chunk keys;
   while (names.size() < kMostInRound && !due_.empty()) {
-    Name name = std::move(due_.front());
+    RowName name = std::move(due_.front());
     due_.pop_front();
     is_due_.erase(name);
     if (!add_key_of(mapping_->table(name.first), name.second, keys)) continue;
-    names.push_back(std::move(name));
+    names.insert(std::move(name));
   }
   return keys;
 }
@@ -156,7 +157,7 @@ bool SecondTries::read(const Chunk& keys, const MakeReader& make_reader, Chunk& 
 std::size_t SecondTries::try_some(const Position& applied, const MakeReader& make_reader,
                                   ChangeSink& sink) {
   const auto start = Deadline::Clock::now();
-  std::vector<Name> names;
+  std::set<RowName> names;
   const Chunk keys = take_keys(names);
   Chunk rows;
   std::vector<Reject> rejects;
@@ -170,26 +171,40 @@ std::size_t SecondTries::try_some(const Position& applied, const MakeReader& mak
   const auto took = std::chrono::duration_cast<milliseconds>(now - start);
   next_round_ = now + std::max(kRoundEvery, took * kRestPerRound);
   if (!could_read) {
-    for (const Name& name : names) wait_anew(name);
+    for (const RowName& name : names) wait_anew(name);
     return 0;
   }
-  std::map<Name, const Reject*> refused;
-  for (const Reject& reject : rejects) refused[{reject.table, reject.key}] = &reject;
-  for (const Change& change : rows.changes()) {
-    const auto width = mapping_->table(change.table).key_width;
-    const auto at = refused.find({change.table, key_text(rows, rows.row(change).first(width))});
-    if (at != refused.end()) wait_for_cause(rows, change, *at->second);
-  }
-  const std::size_t done = names.size() - std::min(names.size(), refused.size());
+  const std::size_t refused = sort_out(rows, rejects, names);
+  const std::size_t done = names.size() - std::min(names.size(), refused);
   if (done == 0) return 0;
   patience_ = kRoundEvery;
-  note_applied(rows);
   log_info(fmt::format("{} rows in quarantine were tried again and went in", done));
   return done;
 }
 
+/// Who was refused waits again, and those who waited for the others are called. How many were.
+std::size_t SecondTries::sort_out(const Chunk& rows, std::span<const Reject> rejects,
+                                  const std::set<RowName>& tried) {
+  std::map<RowName, const Reject*> refused;
+  for (const Reject& reject : rejects) refused[{reject.table, reject.key}] = &reject;
+  std::vector<const Change*> applied;
+  for (const Change& change : rows.changes()) {
+    const auto width = mapping_->table(change.table).key_width;
+    const auto at = refused.find({change.table, key_text(rows, rows.row(change).first(width))});
+    if (at != refused.end()) {
+      wait_for_cause(rows, change, *at->second);
+    } else {
+      applied.push_back(&change);
+    }
+  }
+  for (const Change* change : applied) note_applied(rows, *change);
+  for (const auto& [name, reject] : refused) call_circle(name, tried);
+  if (!refused.empty()) call_fellows(tried);
+  return refused.size();
+}
+
 void SecondTries::wait_for_cause(const Chunk& rows, const Change& change, const Reject& reject) {
-  const Name name{reject.table, reject.key};
+  const RowName name{reject.table, reject.key};
   if (!another_row_is_in_the_way(reject.sqlstate)) return;
   if (reject.sqlstate != kForeignKey) {
     watchers_[change.table].names.insert(name);
@@ -200,18 +215,44 @@ void SecondTries::wait_for_cause(const Chunk& rows, const Change& change, const 
   }
 }
 
-void SecondTries::wait_for_parents(const Chunk& rows, const Change& change, const Name& name) {
+void SecondTries::wait_for_parents(const Chunk& rows, const Change& change, const RowName& name) {
   const auto row = rows.row(change);
+  std::vector<std::uint64_t> needs, offers;
   for (const ForeignKey& key : mapping_->table(change.table).foreign_keys) {
     const auto cells = pick(row, key.columns);
     const bool refers = std::none_of(cells.begin(), cells.end(),
                                      [](const Cell& cell) { return cell.kind == Kind::kNull; });
     if (!refers) continue;
-    const auto hash = parent_hash(key.parent, key.parent_columns, rows, row, key.columns);
-    auto& waiting = orphans_[hash];
-    if (std::find(waiting.begin(), waiting.end(), name) == waiting.end()) waiting.push_back(name);
+    needs.push_back(parent_hash(key.parent, key.parent_columns, rows, row, key.columns));
     parents_.insert(key.parent);
   }
+  for (const auto& columns : referenced_[index(change.table)]) {
+    offers.push_back(parent_hash(change.table, columns, rows, row, columns));
+  }
+  orphans_.wait(name, std::move(needs), std::move(offers));
+}
+
+// Rows that refer to each other, and were refused one by one: no parent of theirs ever arrives.
+// Those that were in one round need no other.
+void SecondTries::call_circle(const RowName& name, const std::set<RowName>& tried) {
+  const std::set<RowName> circle = orphans_.circle_of(name, kMostInRound);
+  if (std::includes(tried.begin(), tried.end(), circle.begin(), circle.end())) return;
+  for (const RowName& each : circle) {
+    orphans_.forget(each);
+    if (is_due_.insert(each).second) due_.push_front(each);  // together, in the next round
+  }
+}
+
+// The same of deletes and unique values: who is in the way is not known, so all are tried together
+// if they are few.
+void SecondTries::call_fellows(const std::set<RowName>& tried) {
+  std::set<RowName> all;
+  for (const auto& [table, watchers] : watchers_) {
+    all.insert(watchers.names.begin(), watchers.names.end());
+    if (all.size() > kMostInRound) return;
+  }
+  if (std::includes(tried.begin(), tried.end(), all.begin(), all.end())) return;
+  for (const auto& [table, watchers] : watchers_) touched_.insert(table);
 }
 
 }  // namespace switchback

@@ -13,7 +13,8 @@ namespace {
 
 using std::chrono::seconds;
 
-// A primary with children 1, 2, … of parent 100 + their number, of which some are gone.
+// A primary with children 1, 2, … of parent 100 + their number, which refers to them in turn if the
+// mapping says so; some of them are gone.
 class Primary : public RowReader {
  public:
   explicit Primary(const std::set<std::int64_t>& gone) : gone_(gone) {}
@@ -26,7 +27,7 @@ class Primary : public RowReader {
         out.end_delete(table);
         continue;
       }
-      if (table == kChild) out.add(Cell::integer(100 + id));
+      out.add(Cell::integer(table == kChild ? 100 + id : id - 100));
       out.add(Cell::null());
       out.end_upsert(table);
     }
@@ -38,19 +39,22 @@ class Primary : public RowReader {
   const std::set<std::int64_t>& gone_;
 };
 
-// Refuses children whose parent it has not, and deletes of parents that are in use.
+// Refuses children whose parent it has not, and deletes of parents that are in use. Those that
+// `hang_together` it takes if they come all at once, and else none of them.
 class Target : public ChangeSink {
  public:
   Position applied() override { return {}; }
   void apply(const Chunk& chunk, std::vector<Reject>& rejects) override {
     ++tries;
+    const bool all = !hang_together.empty() && chunk.changes().size() >= hang_together.size();
     for (const Change& change : chunk.changes()) {
       const auto row = chunk.row(change);
       const bool orphan =
           change.table == kChild && change.op == Op::kUpsert && !parents.contains(row[1].i);
       const bool in_use =
           change.table == kParent && change.op == Op::kDelete && used.contains(row[0].i);
-      if (orphan || in_use) {
+      const bool alone = !all && hang_together.contains({change.table, row[0].i});
+      if (hang_together.empty() ? orphan || in_use : alone) {
         rejects.push_back({change.table, key_text(chunk, row.first(1)), "no", "23503"});
       }
     }
@@ -61,6 +65,7 @@ class Target : public ChangeSink {
   std::uint64_t quarantined() override { return 0; }
 
   std::set<std::int64_t> parents, used;
+  std::set<std::pair<TableId, std::int64_t>> hang_together;
   int tries = 0;
 };
 
@@ -72,6 +77,16 @@ class SecondTriesTest : public testing::Test {
 
   static QuarantineEntry entry(TableId table, std::int64_t id, std::string sqlstate) {
     return {table, "", "[\"" + std::to_string(id) + "\"]", "", std::move(sqlstate), "", false};
+  }
+  static std::shared_ptr<const Mapping> with_circles() {
+    auto mapping = std::make_shared<Mapping>(*test_mapping());
+    mapping->tables[index(kParent)].foreign_keys = {
+        {.name = "back", .columns = {1}, .parent = kChild, .parent_columns = {0}}};
+    return mapping;
+  }
+  static void refuse(SecondTries& tries, TableId table, std::int64_t id) {
+    const Reject refused{table, "[\"" + std::to_string(id) + "\"]", "no", "23503"};
+    tries.note_rejected({&refused, 1});
   }
   SecondTries with(const std::vector<QuarantineEntry>& entries) {
     return SecondTries(test_mapping(), entries);
@@ -114,8 +129,7 @@ TEST_F(SecondTriesTest, ARefusedDeleteWaitsForChangesOfTheTableThatRefersToIt) {
   target_.used = {7};
   SecondTries tries = with({});
   int rounds = 0;
-  const Reject refused{kParent, R"(["7"])", "no", "23503"};
-  tries.note_rejected({&refused, 1});
+  refuse(tries, kParent, 7);
   EXPECT_EQ(all_rounds(tries, rounds), 0u);
   tries.note_applied(one(kParent, 8, Op::kUpsert));
   EXPECT_EQ(all_rounds(tries, rounds), 0u);
@@ -123,6 +137,36 @@ TEST_F(SecondTriesTest, ARefusedDeleteWaitsForChangesOfTheTableThatRefersToIt) {
   target_.used.clear();
   tries.note_applied(one(kChild, 1, Op::kDelete));
   EXPECT_EQ(all_rounds(tries, rounds), 1u);
+}
+
+TEST_F(SecondTriesTest, RowsThatReferToEachOtherAreTriedTogetherOnce) {
+  for (const bool fit : {true, false}) {
+    SecondTries tries(with_circles(), {});
+    target_.hang_together = {{kChild, 1}, {kParent, 101}};
+    if (!fit) target_.hang_together.insert({kParent, 102});
+    int rounds = 0;
+    refuse(tries, kChild, 1);
+    EXPECT_EQ(all_rounds(tries, rounds), 0u);
+    EXPECT_EQ(rounds, 1);
+    refuse(tries, kParent, 101);
+    EXPECT_EQ(all_rounds(tries, rounds), fit ? 2u : 0u);
+    EXPECT_EQ(rounds, 2);
+  }
+}
+
+TEST_F(SecondTriesTest, DeletesThatAreInEachOthersWayAreTriedTogetherOnce) {
+  gone_ = {1, 101};
+  for (const bool fit : {true, false}) {
+    SecondTries tries(with_circles(), {});
+    target_.hang_together = {{kChild, 1}, {kParent, 101}};
+    if (!fit) target_.hang_together.insert({kParent, 102});
+    int rounds = 0;
+    refuse(tries, kChild, 1);
+    EXPECT_EQ(all_rounds(tries, rounds), 0u);
+    refuse(tries, kParent, 101);
+    EXPECT_EQ(all_rounds(tries, rounds), fit ? 2u : 0u);
+    EXPECT_EQ(rounds, 2);
+  }
 }
 
 TEST_F(SecondTriesTest, WhatNoOtherRowIsTheCauseOfIsLeftAlone) {
