@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bridge/mapping_builder.h"
+#include "bridge/open_gates.h"
 #include "bridge/snapshot.h"
 #include "state/base/advice.h"
 #include "state/base/durable_file.h"
@@ -17,7 +18,6 @@ namespace {
 
 using Door = GateState::Door;
 
-constexpr std::chrono::seconds kLookWithin{10};
 constexpr std::chrono::seconds kLockWithin{30};
 
 struct Claims {

@@ -12,7 +12,6 @@
 namespace switchback {
 namespace {
 
-using prometheus::Counter;
 using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Labels;
@@ -59,7 +58,7 @@ struct Metrics::Parts {
   Family<Gauge>& gauge(const std::string& name, const std::string& help) {
     return prometheus::BuildGauge().Name(name).Help(help).Labels(common).Register(registry);
   }
-  Family<Counter>& counter(const std::string& name, const std::string& help) {
+  Family<prometheus::Counter>& counter(const std::string& name, const std::string& help) {
     return prometheus::BuildCounter().Name(name).Help(help).Labels(common).Register(registry);
   }
 
@@ -91,16 +90,18 @@ struct Metrics::Parts {
       gauge("switchback_verify_owed", "Changes applied and not compared on both sides yet.");
   Family<Gauge>& trailing = gauge("switchback_verify_trailing_rows_differing",
                                   "Rows that differed shortly after they were changed.");
-  Family<Counter>& found = counter("switchback_verify_differences_total",
-                                   "Differences found shortly after a row was changed.");
-  Family<Counter>& dropped = counter("switchback_verify_dropped_total",
-                                     "How often changes were too many to be compared in time.");
-  Family<Counter>& changes = counter("switchback_applied_changes_total", "Changes applied.");
-  Family<Counter>& batches = counter("switchback_batches_total", "Batches committed.");
-  Family<Counter>& flips = counter("switchback_flips_total", "Flips done.");
-  Family<Counter>& prunes = counter("switchback_log_prunes_total",
-                                    "Deletions of old log entries in the old store, each a write.");
-  Family<Counter>& unexplained =
+  Family<prometheus::Counter>& found = counter(
+      "switchback_verify_differences_total", "Differences found shortly after a row was changed.");
+  Family<prometheus::Counter>& dropped = counter(
+      "switchback_verify_dropped_total", "How often changes were too many to be compared in time.");
+  Family<prometheus::Counter>& changes =
+      counter("switchback_applied_changes_total", "Changes applied.");
+  Family<prometheus::Counter>& batches = counter("switchback_batches_total", "Batches committed.");
+  Family<prometheus::Counter>& flips = counter("switchback_flips_total", "Flips done.");
+  Family<prometheus::Counter>& prunes =
+      counter("switchback_log_prunes_total",
+              "Deletions of old log entries in the old store, each a write.");
+  Family<prometheus::Counter>& unexplained =
       counter("switchback_unexplained_commits_total", "Commits in which capture saw nothing.");
   Family<prometheus::Histogram>& pauses = prometheus::BuildHistogram()
                                               .Name("switchback_flip_pause_seconds")

@@ -1,7 +1,8 @@
-// What the supervisor's two halves share: both gates of a site, opened, and which phase a primary
-// means. One thread.
+// What looks at both gates of a site shares: the gates, opened, and which phase a primary means.
+// One thread.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "bridge/flip.h"
@@ -9,6 +10,9 @@
 #include "state/model/phase.h"
 
 namespace switchback {
+
+/// How long a look at who may write may take.
+inline constexpr std::chrono::seconds kLookWithin{10};
 
 inline Phase phase_of(Side primary) {
   return primary == Side::kOld ? Phase::kForward : Phase::kReverse;

@@ -3,11 +3,13 @@
 #include <map>
 #include <utility>
 
+#include "state/model/copy_change.h"
+
 namespace switchback {
 namespace {
 
 // Rows of any size come back at once.
-constexpr std::size_t kMostAtOnce = 64;
+constexpr std::size_t kMostKeysAtOnce = 64;
 
 void count(const Chunk& rows, CurrentRows& counts) {
   for (const Change& change : rows.changes()) {
@@ -35,9 +37,8 @@ CurrentRows apply_current_rows(const Chunk& keys, const Position& boundary, RowR
   };
   for (const Change& change : keys.changes()) {
     Chunk& of_table = waiting[change.table];
-    for (const Cell& cell : keys.row(change)) of_table.add(copy_cell(cell, keys, of_table));
-    of_table.end_delete(change.table);
-    if (of_table.changes().size() < kMostAtOnce) continue;
+    copy_key(change.table, keys.row(change), keys, of_table);
+    if (of_table.changes().size() < kMostKeysAtOnce) continue;
     fetch(change.table, of_table);
     if (rows.full()) apply();
   }

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "state/model/copy_change.h"
+
 namespace switchback {
 
 Reapplied repair_rows(const TableMap& map, const Chunk& keys, const Position& applied,
@@ -27,8 +29,7 @@ Reapplied repair_rows(const TableMap& map, const Chunk& keys, const Position& ap
   for (const Change& change : keys.changes()) {
     const auto key = keys.row(change).first(map.key_width);
     if (left.contains(key_text(keys, key))) continue;
-    for (const Cell& cell : key) others.add(copy_cell(cell, keys, others));
-    others.end_delete(map.id);
+    copy_key(map.id, key, keys, others);
   }
   return reapply(others, applied, of_primary, sink, std::move(rejects));
 }

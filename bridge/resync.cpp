@@ -17,7 +17,7 @@ namespace switchback {
 namespace {
 
 // Keys of rows that differ, held at once; with more, all is compared again after they were applied.
-constexpr std::uint64_t kMostAtOnce = 100'000;
+constexpr std::uint64_t kMostDifferences = 100'000;
 constexpr int kMostRounds = 1'000;
 // The application may have changed a row just after it was applied.
 constexpr int kMostRepairs = 3;
@@ -155,7 +155,7 @@ Resynced resync(const Site& site, Side primary, ChangeSink& sink,
                 const std::filesystem::path& folder, std::stop_token stop,
                 const Sweep::Report& tell) {
   const Pace pace(0, stop);
-  Sweep sweep(sides_of(site, primary), pace, tell, kMostAtOnce);
+  Sweep sweep(sides_of(site, primary), pace, tell, kMostDifferences);
   Repair repair(site, primary, sink, folder);
   for (int round = 1;; ++round) {
     VerifyReport report = sweep.run(site.mapping->parents_first());

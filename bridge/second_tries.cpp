@@ -8,6 +8,7 @@
 #include "bridge/repair_rows.h"
 #include "state/base/error.h"
 #include "state/base/log.h"
+#include "state/model/copy_change.h"
 
 namespace switchback {
 namespace {
@@ -21,10 +22,8 @@ constexpr std::size_t kMostInRound = 64;
 constexpr std::size_t kReadAtOnce = 16;
 constexpr std::size_t kMostCalled = 64;
 
-constexpr std::string_view kForeignKey = "23503";
-
 bool another_row_is_in_the_way(std::string_view sqlstate) {
-  return sqlstate == kForeignKey || sqlstate == "23505" || sqlstate == "23P01";
+  return sqlstate == kForeignKeyViolation || sqlstate == "23505" || sqlstate == "23P01";
 }
 
 std::vector<Cell> pick(std::span<const Cell> row, const std::vector<std::uint16_t>& columns) {
@@ -137,8 +136,7 @@ bool SecondTries::read(const Chunk& keys, const MakeReader& make_reader, Chunk& 
     std::map<TableId, Chunk> waiting;
     for (const Change& change : keys.changes()) {
       Chunk& of_table = waiting[change.table];
-      for (const Cell& cell : keys.row(change)) of_table.add(copy_cell(cell, keys, of_table));
-      of_table.end_delete(change.table);
+      copy_key(change.table, keys.row(change), keys, of_table);
       if (of_table.changes().size() < kReadAtOnce) continue;
       reader->fetch(change.table, of_table, rows);
       of_table.clear();
@@ -206,7 +204,7 @@ std::size_t SecondTries::sort_out(const Chunk& rows, std::span<const Reject> rej
 void SecondTries::wait_for_cause(const Chunk& rows, const Change& change, const Reject& reject) {
   const RowName name{reject.table, reject.key};
   if (!another_row_is_in_the_way(reject.sqlstate)) return;
-  if (reject.sqlstate != kForeignKey) {
+  if (reject.sqlstate != kForeignKeyViolation) {
     watchers_[change.table].names.insert(name);
   } else if (change.op == Op::kUpsert) {
     wait_for_parents(rows, change, name);

@@ -5,7 +5,7 @@
 namespace switchback {
 namespace {
 
-double seconds(std::chrono::milliseconds span) {
+double in_seconds(std::chrono::milliseconds span) {
   return static_cast<double>(span.count()) / 1000;
 }
 
@@ -22,7 +22,7 @@ void write_group(JsonWriter& json, const GroupStatus& group) {
     json.begin_object()
         .member("changes", group.lag->changes)
         .member("bytes", group.lag->bytes)
-        .member("seconds", seconds(group.lag->age))
+        .member("seconds", in_seconds(group.lag->age))
         .end_object();
   } else {
     json.null();
@@ -41,7 +41,7 @@ void write_side(JsonWriter& json, const SideStatus& side) {
   } else {
     json.value(side.error);
   }
-  json.member("retry_in_seconds", seconds(side.retry_in)).end_object();
+  json.member("retry_in_seconds", in_seconds(side.retry_in)).end_object();
 }
 
 void write_load(JsonWriter& json, const LoadStatus& load) {
@@ -65,7 +65,7 @@ void write_unread(JsonWriter& json, const SourceTrouble& trouble) {
 void write_trail(JsonWriter& json, const TrailStatus& trail) {
   json.begin_object()
       .member("owed", trail.owed)
-      .member("seconds", seconds(trail.age))
+      .member("seconds", in_seconds(trail.age))
       .member("compared", trail.compared)
       .member("differing", trail.differing)
       .member("found", trail.found)

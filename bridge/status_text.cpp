@@ -25,9 +25,9 @@ std::string lag_words(const std::optional<Lag>& lag) {
   return fmt::format("{} changes, {:.1f} s", lag->changes, age);
 }
 
-std::string duration_words(double seconds) {
-  if (seconds < 90) return fmt::format("{:.0f} s", seconds);
-  return fmt::format("{:.0f} min", seconds / 60);
+std::string duration_words(double span_s) {
+  if (span_s < 90) return fmt::format("{:.0f} s", span_s);
+  return fmt::format("{:.0f} min", span_s / 60);
 }
 
 void write_sides(std::string& out, const Status& status) {

@@ -23,7 +23,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr seconds kDrainAfterCrash{60};
-constexpr seconds kLookWithin{10};
 constexpr seconds kJobWithin{60};
 constexpr seconds kLookAtTablesEvery{10};
 constexpr milliseconds kRetryFirst{200};

@@ -13,12 +13,6 @@
 #include "state/base/log.h"
 
 namespace switchback {
-namespace {
-
-constexpr std::chrono::seconds kLookWithin{10};
-
-}  // namespace
-
 MendReport Supervisor::mend(const MendOrder& order, std::stop_token stop,
                             const Sweep::Report& tell) {
   {

@@ -19,7 +19,7 @@ using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 // A comparison of the sidecar's own that failed is tried again, but not at once.
-constexpr milliseconds kAfterFailure{60'000};
+constexpr milliseconds kAfterFailedSweep{60'000};
 constexpr milliseconds kLookAtPhase{500};
 
 std::string progress_json(const VerifyProgress& progress) {
@@ -176,7 +176,7 @@ void Verifier::sweep(const VerifyOrder& order, bool asked, std::stop_token stop)
     // Something happened while it ran: only another one can say that all is well.
     const std::optional<VerifyStatus> last = this->last();
     const bool again = failed || (last && last->identical && !last->clean);
-    due_ = Clock::now() + (again ? std::min(kAfterFailure, plan_.every) : plan_.every);
+    due_ = Clock::now() + (again ? std::min(kAfterFailedSweep, plan_.every) : plan_.every);
   }
   const std::lock_guard lock(mutex_);
   if (asked) error_ = failed;

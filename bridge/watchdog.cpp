@@ -17,7 +17,7 @@ namespace {
 // Runs in the child of a process with threads, so it may call async-signal-safe functions only. It
 // leaves by _exit: closing inherited descriptors in a child drops none of the parent's SQLite locks
 // (POSIX locks belong to the process that took them).
-[[noreturn]] void guard(int lifeline, pid_t parent, int milliseconds) {
+[[noreturn]] void guard(int lifeline, pid_t parent, int wait_ms) {
   // Keep nothing of the parent's but the lifeline: its lock on the state directory above all, which
   // would outlive it here for a moment and turn its successor away.
   const auto kept = static_cast<unsigned>(lifeline);
@@ -26,7 +26,7 @@ namespace {
   pollfd wait{lifeline, POLLIN, 0};
   int ready = 0;
   do {
-    ready = ::poll(&wait, 1, milliseconds);
+    ready = ::poll(&wait, 1, wait_ms);
   } while (ready < 0 && errno == EINTR);
   if (ready == 0) ::kill(parent, SIGKILL);
   ::_exit(0);

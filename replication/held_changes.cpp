@@ -8,8 +8,6 @@
 namespace switchback {
 namespace {
 
-constexpr std::string_view kForeignKeyViolation = "23503";
-
 /// The foreign key of `table` that the error names; nullptr if it is about another table's (a
 /// parent that still has children) or a column that cannot be NULL.
 const ForeignKey* broken_reference(const TableMap& table, const RowError& error) {

@@ -17,8 +17,6 @@ constexpr std::string_view kExclusionViolation = "23P01";
 // Each round leaves out what failed in the one before.
 constexpr int kMostRounds = 16;
 
-constexpr std::string_view kForeignKeyViolation = "23503";
-
 /// All columns of references that a row of the table can do without for a while.
 std::vector<std::uint16_t> loose_columns(const TableMap& table) {
   std::vector<std::uint16_t> loose;

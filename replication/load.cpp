@@ -14,6 +14,7 @@
 #include "replication/table_load.h"
 #include "state/base/failpoint.h"
 #include "state/base/sql_quote.h"
+#include "state/model/copy_change.h"
 
 namespace switchback {
 namespace {
@@ -258,10 +259,7 @@ void InitialLoad::remove_keys(const Chunk& keys) {
     Chunk& mine = page.begin();
     for (const Change& change : keys.changes()) {
       if (change.table != id || change.op == Op::kTruncate) continue;
-      for (const Cell& cell : keys.row(change).first(map.key_width)) {
-        mine.add(copy_cell(cell, keys, mine));
-      }
-      mine.end_delete(id);
+      copy_key(id, keys.row(change).first(map.key_width), keys, mine);
     }
     if (mine.empty()) continue;
     if (!noted_[index(id)]) {

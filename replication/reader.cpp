@@ -13,6 +13,7 @@
 #include "replication/wire.h"
 #include "state/base/deadline.h"
 #include "state/base/sql_quote.h"
+#include "state/model/copy_change.h"
 
 namespace switchback {
 namespace {
@@ -288,10 +289,7 @@ void PostgresReader::fetch_part(const TableMap& map, const Chunk& keys, std::siz
   }
   for (std::size_t i = begin; i < end; ++i) {
     if (found[i - begin]) continue;
-    for (const Cell& cell : keys.row(keys.changes()[i]).first(map.key_width)) {
-      out.add(copy_cell(cell, keys, out));
-    }
-    out.end_delete(map.id);
+    copy_key(map.id, keys.row(keys.changes()[i]).first(map.key_width), keys, out);
   }
 }
 

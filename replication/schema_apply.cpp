@@ -38,12 +38,12 @@ std::vector<std::string> first_words(std::string_view text) {
   return words;
 }
 
-struct Target {
+struct StatementTarget {
   std::string table;  // that the statement adds to; empty: it stands for itself
   std::string index;  // the name of an index to be made; empty: none or not named
 };
 
-Target target_of(std::vector<std::string> words) {
+StatementTarget target_of(std::vector<std::string> words) {
   for (const char* filler : {"if", "not", "exists", "only", "unique", "concurrently"}) {
     std::erase(words, filler);
   }
@@ -69,7 +69,7 @@ class Standing {
   /// True if the statement would alter a table that was there, or make again what the load has
   /// taken off and will make by itself.
   bool forbids(const std::vector<std::string>& words) const {
-    const Target target = target_of(words);
+    const StatementTarget target = target_of(words);
     if (target.table.empty()) return false;
     const Result found = connection_.exec("SELECT to_regclass($1)::oid", {target.table});
     if (found.is_null(0, 0) || !tables_.contains(found.string(0, 0))) return false;

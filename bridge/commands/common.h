@@ -2,6 +2,7 @@
 // back. One thread.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -9,6 +10,10 @@
 #include "bridge/config.h"
 
 namespace switchback {
+
+/// How long a sidecar may take to answer, and the time between two looks at work that goes on.
+inline constexpr std::chrono::seconds kAnswerLimit{30};
+inline constexpr std::chrono::milliseconds kLookEvery{200};
 
 /// The configuration with PostgreSQL's place filled in; a private server is taken to run already.
 /// Throws Error(kUsage), also if nothing says where PostgreSQL is.

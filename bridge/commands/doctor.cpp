@@ -22,8 +22,6 @@
 namespace switchback {
 namespace {
 
-constexpr std::chrono::seconds kAnswerLimit{30};
-constexpr std::chrono::milliseconds kLookEvery{200};
 constexpr std::chrono::seconds kLookWithin{10};
 constexpr const char* kCannotBeTold = "what differs cannot be told before that is mended";
 

@@ -20,7 +20,7 @@ namespace switchback {
 namespace {
 
 // A flip waits out several tries and makes a slot first; past this the sidecar hangs.
-constexpr std::chrono::minutes kAnswerLimit{5};
+constexpr std::chrono::minutes kFlipLimit{5};
 
 std::string flip_alone(const Config& config, const FlipOrder& order) {
   require_installed(config);
@@ -93,7 +93,7 @@ ExitCode flip_command(const GlobalOptions& global, const FlipOptions& options) {
   }
   const auto sidecar = AdminClient::find(config.state_dir);
   const std::string json =
-      sidecar ? sidecar->post("/flip", to_json(order), kAnswerLimit) : flip_alone(config, order);
+      sidecar ? sidecar->post("/flip", to_json(order), kFlipLimit) : flip_alone(config, order);
   const FlipAnswer answer = parse_report(json);
   if (options.json) {
     fmt::print("{}\n", json);

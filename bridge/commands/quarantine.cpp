@@ -19,7 +19,7 @@ namespace switchback {
 namespace {
 
 // Thousands of entries take a while.
-constexpr std::chrono::minutes kAnswerLimit{10};
+constexpr std::chrono::minutes kQuarantineLimit{10};
 constexpr std::size_t kMostShown = 10;
 
 struct Entry {
@@ -269,8 +269,9 @@ ExitCode act(const Config& config, const QuarantineOptions& options) {
   if (asks && !confirmed(question)) return ExitCode::kNo;
   const auto sidecar = AdminClient::find(config.state_dir);
   const auto results =
-      sidecar ? parse_quarantine_results(sidecar->post("/quarantine", to_json(order), kAnswerLimit))
-              : act_alone(config, order);
+      sidecar
+          ? parse_quarantine_results(sidecar->post("/quarantine", to_json(order), kQuarantineLimit))
+          : act_alone(config, order);
   if (results.empty() && !options.all) fail_no_entry();
   if (options.json) {
     fmt::print("{}\n", to_json(results));

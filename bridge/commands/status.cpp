@@ -16,13 +16,13 @@
 namespace switchback {
 namespace {
 
-constexpr std::chrono::seconds kAnswerLimit{10};
+constexpr std::chrono::seconds kStatusLimit{10};
 constexpr std::chrono::seconds kWatchInterval{1};
 constexpr const char* kClearScreen = "\x1b[H\x1b[2J";
 
 Status read_status(const Config& config) {
   if (const auto sidecar = AdminClient::find(config.state_dir)) {
-    return parse_status(sidecar->get("/status", kAnswerLimit));
+    return parse_status(sidecar->get("/status", kStatusLimit));
   }
   return status_without_sidecar(config);
 }

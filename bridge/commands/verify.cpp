@@ -17,9 +17,6 @@
 namespace switchback {
 namespace {
 
-constexpr std::chrono::seconds kAnswerLimit{30};
-constexpr std::chrono::milliseconds kLookEvery{200};
-
 /// One line on the terminal that is written over; nothing if standard error is none.
 class ProgressLine {
  public:

@@ -38,9 +38,9 @@ std::string moment_words(std::int64_t micros) {
   constexpr std::int64_t kPerDay = std::int64_t{86'400} * 1'000'000;
   const std::int64_t days = micros / kPerDay - (micros % kPerDay < 0 ? 1 : 0);
   const std::int64_t rest = micros - days * kPerDay;
-  const std::int64_t seconds = rest / 1'000'000;
-  return fmt::format("{} {:02}:{:02}:{:02}.{:06}", day_words(days), seconds / 3600,
-                     seconds / 60 % 60, seconds % 60, rest % 1'000'000);
+  const std::int64_t second = rest / 1'000'000;
+  return fmt::format("{} {:02}:{:02}:{:02}.{:06}", day_words(days), second / 3600, second / 60 % 60,
+                     second % 60, rest % 1'000'000);
 }
 
 std::string hex_of(std::string_view bytes) {

@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "bridge/verify/columns.h"
+#include "bridge/verify/row_hash.h"
 #include "state/base/error.h"
+#include "state/model/copy_change.h"
 
 namespace switchback {
 namespace {
@@ -23,9 +25,6 @@ constexpr std::size_t kFirstAtOnce = 64;
 constexpr std::size_t kMostAtOnce = 1024;
 constexpr std::size_t kBytesAtOnce = 2 * Chunk::kFullBytes;
 constexpr int kMostPauseMs = 200;
-
-constexpr Hash128 kAbsent{0, 0};
-constexpr Hash128 kMisfit{0, 1};
 
 }  // namespace
 
@@ -64,8 +63,7 @@ Chunk Suspects::follow(const Chunk& keys, int most_rounds) {
   Chunk moving;
   for (const Look& look : open) {
     const auto key = keys.row(keys.changes()[look.at]).first(map_.key_width);
-    for (const Cell& cell : key) moving.add(copy_cell(cell, keys, moving));
-    moving.end_delete(map_.id);
+    copy_key(map_.id, key, keys, moving);
   }
   return moving;
 }
@@ -85,8 +83,7 @@ void Suspects::look_at(const Chunk& keys, std::span<Look> part, std::vector<Look
   Chunk wanted, of_primary, of_other;
   for (const Look& look : part) {
     const auto key = keys.row(keys.changes()[look.at]).first(map_.key_width);
-    for (const Cell& cell : key) wanted.add(copy_cell(cell, keys, wanted));
-    wanted.end_delete(map_.id);
+    copy_key(map_.id, key, keys, wanted);
   }
   const Window window = primary_.fetch(map_.id, wanted, of_primary);
   if (!sides_.carried(window.to, Deadline::in(kCarriedWithin))) {
@@ -149,9 +146,7 @@ Suspects::Found Suspects::index_of(const Chunk& rows) {
 }
 
 Hash128 Suspects::hash_of_row(const Change* change, const Chunk& rows) {
-  if (change == nullptr) return kAbsent;
-  if (change->op == Op::kMisfit) return kMisfit;
-  return hasher_.row(rows.row(*change), rows);
+  return change == nullptr ? kAbsentHash : row_hash(*change, rows, hasher_);
 }
 
 }  // namespace switchback

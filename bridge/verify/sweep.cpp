@@ -11,8 +11,10 @@
 
 #include "bridge/verify/columns.h"
 #include "bridge/verify/differences.h"
+#include "bridge/verify/row_hash.h"
 #include "state/base/error.h"
 #include "state/base/utc_text.h"
+#include "state/model/copy_change.h"
 
 namespace switchback {
 namespace {
@@ -27,20 +29,8 @@ constexpr int kMostTries = 5;
 constexpr milliseconds kBetweenTries{500};
 constexpr std::size_t kReappliedAtOnce = 500;
 
-// The sum of a row that cannot be expressed: no row's hash is likely to be it.
-constexpr Hash128 kMisfit{0, 1};
-
 std::string name_of(const TableMap& map) {
   return map.schema + "." + map.table;
-}
-
-void add_key(const TableMap& map, std::span<const Cell> key, const Chunk& from, Chunk& to) {
-  for (const Cell& cell : key.first(map.key_width)) to.add(copy_cell(cell, from, to));
-  to.end_delete(map.id);
-}
-
-Hash128 row_hash(const Change& change, const Chunk& chunk, RowHasher& hasher) {
-  return change.op == Op::kMisfit ? kMisfit : hasher.row(chunk.row(change), chunk);
 }
 
 /// The rows of some buckets of one side, by key.
@@ -71,7 +61,7 @@ void each_apart(const Gathered& a, const Gathered& b, OnKey on_key) {
     while (j < b.rows.size() && b.rows[j].key == key) ++j;
     const bool same = i - first_a == 1 && j - first_b == 1 &&
                       a.rows[first_a].hash == b.rows[first_b].hash &&
-                      a.rows[first_a].hash != kMisfit;
+                      a.rows[first_a].hash != kMisfitHash;
     if (same) continue;
     if (first_a != i) {
       on_key(a, a.rows[first_a].at);
@@ -238,7 +228,7 @@ Chunk Sweep::gather(const TableMap& map, const std::vector<bool>& buckets, Table
     const Change& change = side.keys.changes()[at];
     const auto key = side.keys.row(change);
     if (can_be_fetched(map, key, side.keys)) {
-      add_key(map, key, side.keys, suspects);
+      copy_key(map.id, key.first(map.key_width), side.keys, suspects);
       return;
     }
     const bool in_old = &side == &sides[0];
@@ -267,7 +257,8 @@ void Sweep::note(const TableMap& map, const SeenApart& seen, TableReport& report
   ++listed_;
   if (can_be_fetched(map, seen.key, seen.keys)) {
     Keys& keys = differing_[map.id];
-    add_key(map, seen.key, seen.keys, seen.primary == nullptr ? keys.surplus : keys.others);
+    copy_key(map.id, seen.key.first(map.key_width), seen.keys,
+             seen.primary == nullptr ? keys.surplus : keys.others);
   }
   for (Difference& difference : differences_of(sides_, map, seen)) {
     report.differences.push_back(std::move(difference));
@@ -315,7 +306,7 @@ void Sweep::reapply_all(Chunk Keys::*part, std::vector<TableId> order, const Rea
     const Chunk& keys = at->second.*part;
     Chunk some;
     for (const Change& change : keys.changes()) {
-      add_key(map, keys.row(change), keys, some);
+      copy_key(map.id, keys.row(change).first(map.key_width), keys, some);
       if (some.changes().size() < kReappliedAtOnce) continue;
       reapply(some);
       some.clear();
@@ -340,7 +331,7 @@ void Sweep::look_again(TableReport& report, TableId id) {
     for (const Change& change : part->changes()) {
       const std::string key = key_text(*part, part->row(change));
       if (unequal.contains(key)) {
-        add_key(map, part->row(change), *part, still);
+        copy_key(map.id, part->row(change).first(map.key_width), *part, still);
       } else {
         repaired.insert(key);
       }

@@ -11,6 +11,7 @@
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/base/log.h"
+#include "state/model/copy_change.h"
 #include "state/model/meaning.h"
 #include "state/ports/change_sink.h"
 
@@ -20,11 +21,6 @@ namespace {
 constexpr std::chrono::seconds kWriteEvery{5};
 constexpr std::size_t kMostDiffering = 1'000;
 constexpr std::size_t kMostExamples = 5;
-
-void add_key(const TableMap& map, std::span<const Cell> key, const Chunk& from, Chunk& to) {
-  for (const Cell& cell : key) to.add(copy_cell(cell, from, to));
-  to.end_delete(map.id);
-}
 
 std::size_t bytes_of(const std::vector<Chunk>& chunks) {
   std::size_t bytes = 0;
@@ -105,9 +101,9 @@ void Trail::note(const Chunk& changes) {
                        map.table));
       return;
     }
-    add_key(map, changes.row(change).first(map.key_width), changes, out);
+    copy_key(map.id, changes.row(change).first(map.key_width), changes, out);
     if (change.old_key != Change::kNone) {
-      add_key(map, changes.old_key(change, map.key_width), changes, out);
+      copy_key(map.id, changes.old_key(change, map.key_width), changes, out);
     }
   }
   fresh_bytes_ += out.bytes() - before;
@@ -188,7 +184,7 @@ std::vector<Trail::Part> Trail::collapse(const std::vector<Chunk>& keys) const {
       const auto key = chunk->row(*change).first(map.key_width);
       if (!can_be_fetched(map, key, *chunk)) continue;
       if (!seen.insert(hasher.key(key, *chunk).low).second) continue;
-      add_key(map, key, *chunk, part.keys);
+      copy_key(map.id, key, *chunk, part.keys);
       if (part.keys.changes().size() < limits_.keys_at_once) continue;
       parts.push_back(std::move(part));
       part = {turn_, 0, table, {}};

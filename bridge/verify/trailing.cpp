@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 
 // Long enough for a row that is written again and again to count once.
 constexpr milliseconds kDelay{500};
-constexpr milliseconds kAfterFailure{1'000};
+constexpr milliseconds kAfterFailedLook{1'000};
 // How often rows that differed are looked at again.
 constexpr milliseconds kDifferingEvery{1'000};
 constexpr milliseconds kIdle{60'000};
@@ -97,7 +97,7 @@ void TrailingVerifier::run(std::stop_token stop) {
       sides_.reset();
       log_line(LogLevel::kDebug, fmt::format("verify: {}", error.what()));
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, stop, kAfterFailure, [] { return false; });
+      changed_.wait_for(lock, stop, kAfterFailedLook, [] { return false; });
     }
   }
 }

@@ -2,12 +2,10 @@
 
 #include <algorithm>
 
+#include "state/base/ascii.h"
+
 namespace switchback {
 namespace {
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 std::string_view take_digits(std::string_view& text) {
   std::size_t count = 0;

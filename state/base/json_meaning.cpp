@@ -9,15 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "state/base/ascii.h"
 #include "state/base/decimal.h"
 #include "state/base/json_tree.h"
 
 namespace switchback {
 namespace {
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 /// Whether an exponent after a digit occurs: only such numbers, or very long ones, can leave the
 /// range of PostgreSQL's numeric without simdjson noticing.

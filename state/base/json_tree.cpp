@@ -2,6 +2,7 @@
 
 #include <cstdlib>
 
+#include "state/base/ascii.h"
 #include "state/base/decimal.h"
 
 namespace switchback {
@@ -9,10 +10,6 @@ namespace {
 
 // https://www.postgresql.org/docs/15/datatype-numeric.html
 constexpr std::int64_t kNumericWhole = 131072, kNumericFraction = 16383;
-
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
-}
 
 void append_utf8(std::string& out, std::uint32_t code) {
   const auto put = [&](std::uint32_t byte) { out += static_cast<char>(byte); };

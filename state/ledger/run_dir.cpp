@@ -16,7 +16,7 @@
 namespace switchback {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* step) {
+[[noreturn]] void run_dir_failed(const std::filesystem::path& path, const char* step) {
   fail_with_errno(path, step, "give this process write access to the run folder");
 }
 
@@ -46,17 +46,18 @@ void RunDir::tell(const PrimaryHint& hint) {
   const auto temporary = path_ / "primary.tmp";
   {
     const UniqueFd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (!fd) fail(temporary, "create");
-    if (::fchmod(fd.get(), 0644) != 0) fail(temporary, "chmod");
+    if (!fd) run_dir_failed(temporary, "create");
+    if (::fchmod(fd.get(), 0644) != 0) run_dir_failed(temporary, "chmod");
     const ssize_t written = ::write(fd.get(), line.data(), line.size());
-    if (written < 0) fail(temporary, "write");
+    if (written < 0) run_dir_failed(temporary, "write");
     if (static_cast<std::size_t>(written) != line.size()) {
       errno = ENOSPC;
-      fail(temporary, "write");
+      run_dir_failed(temporary, "write");
     }
   }
   failpoint("run_dir.rename.before");
-  if (std::rename(temporary.c_str(), primary_file().c_str()) != 0) fail(primary_file(), "rename");
+  if (std::rename(temporary.c_str(), primary_file().c_str()) != 0)
+    run_dir_failed(primary_file(), "rename");
   failpoint("run_dir.rename.after");
 }
 

@@ -19,7 +19,7 @@
 namespace switchback {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& path, const char* step, int code) {
+[[noreturn]] void state_dir_failed(const std::filesystem::path& path, const char* step, int code) {
   std::string what = fmt::format("{}: {}", step, std::strerror(code));
   std::string next = "restore access to the state directory, then start again";
   if (code == ENOENT || code == ENOTDIR) {
@@ -65,7 +65,7 @@ std::string random_hex() {
 StateDir StateDir::open(const std::filesystem::path& path) {
   make_folder(path, 0700);
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) fail(path, "look at the folder", errno);
+  if (::stat(path.c_str(), &info) != 0) state_dir_failed(path, "look at the folder", errno);
   if ((info.st_mode & 077) != 0) {
     throw Error(ErrorKind::kUsage, Retry::kNever,
                 fmt::format("the state directory is open to others (mode {:04o}); it holds the "
@@ -78,7 +78,7 @@ StateDir StateDir::open(const std::filesystem::path& path) {
 
 void StateDir::lock() {
   UniqueFd fd(::open(lock_path(path_).c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) fail(path_, "open the lock file", errno);
+  if (!fd) state_dir_failed(path_, "open the lock file", errno);
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     const auto pid = parse_pid(read_file(lock_path(path_)));
     throw Error(
@@ -90,7 +90,7 @@ void StateDir::lock() {
   const std::string pid = fmt::format("{}\n", ::getpid());
   if (::ftruncate(fd.get(), 0) != 0 ||
       ::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    fail(path_, "write the lock file", errno);
+    state_dir_failed(path_, "write the lock file", errno);
   }
   lock_ = std::move(fd);
 }
@@ -120,8 +120,9 @@ void StateDir::probe() const {
   if (lock_) {
     struct stat ours {
     }, there{};
-    if (::fstat(lock_.get(), &ours) != 0) fail(path_, "look at the lock", errno);
-    if (::stat(lock_path(path_).c_str(), &there) != 0) fail(path_, "look for the lock", errno);
+    if (::fstat(lock_.get(), &ours) != 0) state_dir_failed(path_, "look at the lock", errno);
+    if (::stat(lock_path(path_).c_str(), &there) != 0)
+      state_dir_failed(path_, "look for the lock", errno);
     if (ours.st_ino != there.st_ino || ours.st_dev != there.st_dev) {
       throw Error(ErrorKind::kDisk, Retry::kNever, "the state directory was replaced by another",
                   {.object = path_.string(), .next = "stop this sidecar and start it again"});
@@ -129,10 +130,10 @@ void StateDir::probe() const {
   }
   const auto path = file("probe");
   const UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
-  if (!fd) fail(path_, "create a file", errno);
-  if (::write(fd.get(), "x", 1) != 1) fail(path_, "write a file", errno);
+  if (!fd) state_dir_failed(path_, "create a file", errno);
+  if (::write(fd.get(), "x", 1) != 1) state_dir_failed(path_, "write a file", errno);
   failpoint("state.probe_sync.before");
-  if (::fsync(fd.get()) != 0) fail(path_, "sync a file", errno);
+  if (::fsync(fd.get()) != 0) state_dir_failed(path_, "sync a file", errno);
   failpoint("state.probe_sync.after");
   ::unlink(path.c_str());
 }

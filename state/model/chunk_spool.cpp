@@ -18,7 +18,7 @@ constexpr std::size_t kSpareChunks = 4;
 // A chunk that held one huge row does not keep its memory.
 constexpr std::size_t kSpareBytes = 2 * Chunk::kFullBytes;
 
-[[noreturn]] void fail(const std::filesystem::path& folder, const char* step, int code) {
+[[noreturn]] void spool_failed(const std::filesystem::path& folder, const char* step, int code) {
   throw Error(ErrorKind::kDisk, Retry::kLater,
               std::string("the spool of a large batch: ") + step + ": " + std::strerror(code),
               {.object = folder.string(), .next = "free space on the disk of the state directory"});
@@ -28,11 +28,12 @@ UniqueFd open_unlinked(const std::filesystem::path& folder) {
   UniqueFd fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (fd) return fd;
   // Not every file system has O_TMPFILE.
-  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT) fail(folder, "open", errno);
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+    spool_failed(folder, "open", errno);
   std::string name = (folder / "spool-XXXXXX").string();
   fd = UniqueFd(::mkostemp(name.data(), O_CLOEXEC));
-  if (!fd) fail(folder, "open", errno);
-  if (::unlink(name.c_str()) != 0) fail(folder, "unlink", errno);
+  if (!fd) spool_failed(folder, "open", errno);
+  if (::unlink(name.c_str()) != 0) spool_failed(folder, "unlink", errno);
   return fd;
 }
 
@@ -87,7 +88,7 @@ void ChunkSpool::spill(const Chunk& chunk) {
     const ssize_t n = ::pwrite(file_.get(), image_.data() + done, image_.size() - done,
                                static_cast<off_t>(write_at_ + done));
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) fail(folder_, "write", n == 0 ? ENOSPC : errno);
+    if (n <= 0) spool_failed(folder_, "write", n == 0 ? ENOSPC : errno);
     done += static_cast<std::size_t>(n);
   }
   write_at_ += image_.size();
@@ -99,7 +100,7 @@ bool ChunkSpool::unspill(Chunk& out) {
     while (size != 0) {
       const ssize_t n = ::pread(file_.get(), to, size, static_cast<off_t>(read_at_));
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) fail(folder_, "read", n == 0 ? EIO : errno);
+      if (n <= 0) spool_failed(folder_, "read", n == 0 ? EIO : errno);
       to += n;
       size -= static_cast<std::size_t>(n);
       read_at_ += static_cast<std::uint64_t>(n);

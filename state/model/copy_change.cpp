@@ -31,4 +31,9 @@ void copy_change(const Chunk& from, const Change& change, std::uint16_t key_widt
   }
 }
 
+void copy_key(TableId table, std::span<const Cell> key, const Chunk& from, Chunk& to) {
+  for (const Cell& cell : key) to.add(copy_cell(cell, from, to));
+  to.end_delete(table);
+}
+
 }  // namespace switchback

@@ -14,6 +14,9 @@
 
 namespace switchback {
 
+/// The SQLSTATE of a row whose parent is missing, and of a parent that rows refer to.
+inline constexpr std::string_view kForeignKeyViolation = "23503";
+
 /// A change the target cannot take. A key and a reason, never an image: a retry reads the row anew.
 struct Reject {
   TableId table{};

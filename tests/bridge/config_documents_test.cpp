@@ -41,7 +41,7 @@ position        = "$key"
 body            = { from = "/content", type = "json", write = "absent" }
 )";
 
-Config parse(const std::string& text) {
+Config parse_with(const std::string& text) {
   return parse_config(text, "/srv/switchback.toml",
                       [](const char*) -> const char* { return nullptr; });
 }
@@ -79,11 +79,11 @@ std::vector<CatalogTable> catalog() {
   return {talks, messages};
 }
 
-std::string refusal(const std::string& text) {
+std::string refusal_of(const std::string& text) {
   try {
     auto tables = catalog();
     tables[1].foreign_keys.clear();
-    build_mapping(parse(text), {}, tables);
+    build_mapping(parse_with(text), {}, tables);
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kUsage);
     return error.what();
@@ -93,7 +93,7 @@ std::string refusal(const std::string& text) {
 }
 
 TEST(ConfigDocuments, ReadsACollection) {
-  const Config config = parse(kCouncil);
+  const Config config = parse_with(kCouncil);
   EXPECT_EQ(config.run_dir, "/srv/app/data/switchback.run");
   ASSERT_EQ(config.collections.size(), 1u);
   const Collection& talks = config.collections[0].collection;
@@ -110,7 +110,7 @@ TEST(ConfigDocuments, RowsThatStayNeedTheirParents) {
     std::string text = kCouncil;
     text.replace(text.find("deletes = \"apply\""), 17, "deletes = \"keep\"\n" + more_of_child);
     text.replace(text.find("from = \"talks\"\n"), 15, "from = \"talks\"\n" + more_of_parent);
-    return build_mapping(parse(text), {}, catalog()).mapping;
+    return build_mapping(parse_with(text), {}, catalog()).mapping;
   };
   const Mapping both = with("deletes = \"keep\"\n", "");
   EXPECT_TRUE(both.tables[0].keep_deleted && both.tables[1].keep_deleted);
@@ -128,14 +128,14 @@ TEST(ConfigDocuments, RowsThatStayNeedTheirParents) {
 TEST(ConfigDocuments, OneLockForAllFilesLiesBelowTheRoot) {
   std::string text = kCouncil;
   text.replace(text.find("{path}.lock"), 11, "locks/all.lock");
-  EXPECT_EQ(parse(text).collections[0].collection.lock, "locks/all.lock");
+  EXPECT_EQ(parse_with(text).collections[0].collection.lock, "locks/all.lock");
 }
 
 TEST(ConfigDocuments, WhatTheBridgeWritesItselfBelongsToNoCollection) {
   std::string text = kCouncil;
   text.replace(text.find("app/data"), 8, ".");
   text.replace(text.find("conversations/{/id}.json"), 24, "**/*.json");
-  const Config config = parse(text);
+  const Config config = parse_with(text);
   const auto& except = config.collections[0].collection.except;
   const auto taken = [&](const std::string& path) {
     return std::none_of(except.begin(), except.end(),
@@ -146,11 +146,11 @@ TEST(ConfigDocuments, WhatTheBridgeWritesItselfBelongsToNoCollection) {
   EXPECT_FALSE(taken("switchback.run/primary"));
   EXPECT_TRUE(taken("switchback.states/a.json"));
   text.insert(text.find("[collection"), "state_dir = \".\"\n");
-  EXPECT_THAT(refusal(text), HasSubstr("/srv/ is a folder of the bridge's own"));
+  EXPECT_THAT(refusal_of(text), HasSubstr("/srv/ is a folder of the bridge's own"));
 }
 
 TEST(ConfigDocuments, BuildsWhatTheLensExecutes) {
-  const BuiltMapping built = build_mapping(parse(kCouncil), {}, catalog());
+  const BuiltMapping built = build_mapping(parse_with(kCouncil), {}, catalog());
   ASSERT_EQ(built.documents.collections.size(), 1u);
   const Collection& talks = built.documents.collections[0];
   ASSERT_EQ(talks.levels.size(), 2u);
@@ -220,7 +220,7 @@ TEST(ConfigDocuments, SaysWhereWhatAndWhyOfEachMistake) {
        "[table.conversations] order: there is no column when"},
   };
   for (const auto& [text, expected] : cases)
-    EXPECT_THAT(refusal(text), HasSubstr(expected)) << text;
+    EXPECT_THAT(refusal_of(text), HasSubstr(expected)) << text;
 }
 
 }  // namespace

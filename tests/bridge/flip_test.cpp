@@ -19,14 +19,6 @@ using Door = GateState::Door;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-ToyRow parent(std::int64_t id, std::string name) {
-  return {{.kind = Kind::kInt, .number = id},
-          {.kind = Kind::kText, .text = std::move(name)},
-          {},
-          {},
-          {}};
-}
-
 class FlipTest : public testing::Test {
  protected:
   FlipTest() {
@@ -99,8 +91,8 @@ TEST_F(FlipTest, GoesThereAndBackUnderWritesAndLosesNothing) {
     while (!done) {
       // What an application does: the side that refuses sends it to the other one.
       const Side first = next % 2 == 0 ? Side::kOld : Side::kPostgres;
-      if (store(first)->write(kParent, parent(next, "x")) ||
-          store(other(first))->write(kParent, parent(next, "x"))) {
+      if (store(first)->write(kParent, toy_parent(next, "x")) ||
+          store(other(first))->write(kParent, toy_parent(next, "x"))) {
         accepted = ++next;
       }
     }
@@ -148,7 +140,7 @@ TEST_F(FlipTest, AFailedVerifyChangesNothing) {
   EXPECT_EQ(refused.obstacles.front().what, "t [\"1\"]");
   expect(Side::kOld, 1);
   EXPECT_FALSE(journal_.pending());
-  EXPECT_TRUE(old_->write(kParent, parent(1, "still writable")));
+  EXPECT_TRUE(old_->write(kParent, toy_parent(1, "still writable")));
   EXPECT_TRUE(ready(*pump, Side::kPostgres)) << "the pump flows on";
 }
 
@@ -159,7 +151,7 @@ TEST_F(FlipTest, ADeadlineThatPassesInTheDrainChangesNothing) {
   FlipHooks hooks;
   hooks.closing = [&] {
     postgres_->fail_commit(1, false);
-    old_->write(kParent, parent(1, "late"));
+    old_->write(kParent, toy_parent(1, "late"));
   };
   const auto slow = std::make_unique<Pump>(
       "slow", [&]() -> Pump::Parts { throw Error(ErrorKind::kBusy, Retry::kLater, "not yet"); });
@@ -167,12 +159,12 @@ TEST_F(FlipTest, ADeadlineThatPassesInTheDrainChangesNothing) {
   const FlipOutcome outcome = flip(Side::kPostgres, *slow, hooks, milliseconds(50));
   EXPECT_FALSE(outcome.flipped);
   expect(Side::kOld, 1);
-  EXPECT_TRUE(old_->write(kParent, parent(2, "still writable")));
+  EXPECT_TRUE(old_->write(kParent, toy_parent(2, "still writable")));
 }
 
 TEST_F(FlipTest, AnOpenQuarantineBlocks) {
   const auto pump = pump_to(Side::kPostgres);
-  ToyRow bad = parent(1, "a");
+  ToyRow bad = toy_parent(1, "a");
   bad[1] = {};
   old_->write(kParent, bad);
   ASSERT_TRUE(ready(*pump, Side::kPostgres));
@@ -188,7 +180,7 @@ TEST_F(FlipTest, ARowRefusedInTheDrainBlocks) {
   // Written between the look and the lock.
   FlipHooks hooks;
   hooks.closing = [&] {
-    ToyRow bad = parent(1, "a");
+    ToyRow bad = toy_parent(1, "a");
     bad[1] = {};
     old_->write(kParent, bad);
   };
@@ -197,7 +189,7 @@ TEST_F(FlipTest, ARowRefusedInTheDrainBlocks) {
   ASSERT_FALSE(outcome.obstacles.empty());
   EXPECT_NE(outcome.obstacles[0].what.find("quarantine"), std::string::npos);
   expect(Side::kOld, 1);
-  EXPECT_TRUE(old_->write(kParent, parent(2, "still writable")));
+  EXPECT_TRUE(old_->write(kParent, toy_parent(2, "still writable")));
 }
 
 TEST_F(FlipTest, AnyGateThatIsNotMetChangesNothing) {
@@ -217,7 +209,7 @@ TEST_F(FlipTest, AnyGateThatIsNotMetChangesNothing) {
   EXPECT_FALSE(told);
   EXPECT_EQ(outcome.tries, 0);
   expect(Side::kOld, 1);
-  EXPECT_TRUE(old_->write(kParent, parent(1, "still writable")));
+  EXPECT_TRUE(old_->write(kParent, toy_parent(1, "still writable")));
 }
 
 TEST_F(FlipTest, APauseThatIsPredictedTooLongRefusesButNotADrill) {
@@ -257,7 +249,7 @@ TEST_F(FlipTest, ADrillMeasuresAndChangesNothingInEitherDirection) {
     EXPECT_EQ(outcome.epoch, epoch);
     expect(other(to), epoch);
     EXPECT_FALSE(journal_.pending());
-    EXPECT_TRUE(store(other(to))->write(kParent, parent(epoch * 10, "after the drill")));
+    EXPECT_TRUE(store(other(to))->write(kParent, toy_parent(epoch * 10, "after the drill")));
     ASSERT_TRUE(ready(*pump, to)) << "the pump flows on";
     ASSERT_TRUE(flip(to, *pump).flipped);
     ++epoch;

@@ -16,14 +16,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-ToyRow parent(std::int64_t id, std::string name) {
-  return {{.kind = Kind::kInt, .number = id},
-          {.kind = Kind::kText, .text = std::move(name)},
-          {},
-          {},
-          {}};
-}
-
 class PumpTest : public testing::Test {
  protected:
   std::shared_ptr<ToyStore> from_ = std::make_shared<ToyStore>(test_mapping(), true);
@@ -49,8 +41,8 @@ class PumpTest : public testing::Test {
 
 TEST_F(PumpTest, CarriesChangesAcross) {
   const auto pump = make_pump();
-  for (int i = 0; i < 100; ++i) from_->write(kParent, parent(i % 10, "v" + std::to_string(i)));
-  from_->erase(kParent, parent(3, ""));
+  for (int i = 0; i < 100; ++i) from_->write(kParent, toy_parent(i % 10, "v" + std::to_string(i)));
+  from_->erase(kParent, toy_parent(3, ""));
   ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   EXPECT_EQ(to_->rows().size(), 9u);
   expect_same();
@@ -59,10 +51,10 @@ TEST_F(PumpTest, CarriesChangesAcross) {
 TEST_F(PumpTest, ContinuesWhereTheTargetSaysItIs) {
   {
     const auto pump = make_pump();
-    from_->write(kParent, parent(1, "a"));
+    from_->write(kParent, toy_parent(1, "a"));
     ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   }
-  from_->write(kParent, parent(2, "b"));
+  from_->write(kParent, toy_parent(2, "b"));
   const auto pump = make_pump();
   ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   expect_same();
@@ -72,7 +64,7 @@ TEST_F(PumpTest, ContinuesWhereTheTargetSaysItIs) {
 TEST_F(PumpTest, TriesAgainWhenACommitFailsBeforeItTookEffect) {
   to_->fail_commit(1, false);
   const auto pump = make_pump();
-  from_->write(kParent, parent(1, "a"));
+  from_->write(kParent, toy_parent(1, "a"));
   ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   expect_same();
   EXPECT_EQ(made_, 2);
@@ -81,7 +73,7 @@ TEST_F(PumpTest, TriesAgainWhenACommitFailsBeforeItTookEffect) {
 TEST_F(PumpTest, TriesAgainWhenACommitFailsAfterItTookEffect) {
   to_->fail_commit(1, true);
   const auto pump = make_pump();
-  from_->write(kParent, parent(1, "a"));
+  from_->write(kParent, toy_parent(1, "a"));
   ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   expect_same();
   EXPECT_EQ(made_, 2);
@@ -90,12 +82,12 @@ TEST_F(PumpTest, TriesAgainWhenACommitFailsAfterItTookEffect) {
 TEST_F(PumpTest, StopsOnAForkedHistoryAndSaysSo) {
   {
     const auto pump = make_pump();
-    from_->write(kParent, parent(1, "a"));
+    from_->write(kParent, toy_parent(1, "a"));
     ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   }
   from_->fork();
   const auto pump = make_pump();
-  from_->write(kParent, parent(2, "b"));
+  from_->write(kParent, toy_parent(2, "b"));
   EXPECT_FALSE(pump->wait_applied(end(), Deadline::in(seconds(60))));  // returns at once
   const PumpProgress progress = pump->progress();
   EXPECT_EQ(progress.state, PumpState::kStopped);
@@ -108,7 +100,7 @@ TEST_F(PumpTest, ParkedItTakesNothingAndResumedItCatchesUp) {
   const auto pump = make_pump();
   ASSERT_TRUE(pump->park(Deadline::in(seconds(5))));
   EXPECT_EQ(pump->progress().state, PumpState::kParked);
-  from_->write(kParent, parent(1, "a"));
+  from_->write(kParent, toy_parent(1, "a"));
   EXPECT_FALSE(pump->wait_applied(end(), Deadline::in(milliseconds(20))));
   EXPECT_TRUE(to_->rows().empty());
   pump->resume();
@@ -119,21 +111,21 @@ TEST_F(PumpTest, ParkedItTakesNothingAndResumedItCatchesUp) {
 TEST_F(PumpTest, EndedWhileParkedItTakesNothingEither) {
   auto pump = make_pump();
   ASSERT_TRUE(pump->park(Deadline::in(seconds(5))));
-  from_->write(kParent, parent(1, "a"));
+  from_->write(kParent, toy_parent(1, "a"));
   pump.reset();
   EXPECT_TRUE(to_->rows().empty());
 }
 
 TEST_F(PumpTest, CountsWhatTheTargetTurnsAway) {
   const auto pump = make_pump();
-  ToyRow bad = parent(1, "a");
+  ToyRow bad = toy_parent(1, "a");
   bad[1] = {};
   from_->write(kParent, bad);
-  from_->write(kParent, parent(2, "b"));
+  from_->write(kParent, toy_parent(2, "b"));
   ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   EXPECT_EQ(pump->progress().quarantined, 1u);
   EXPECT_EQ(to_->rows().size(), 1u);
-  from_->write(kParent, parent(1, "mended"));
+  from_->write(kParent, toy_parent(1, "mended"));
   ASSERT_TRUE(pump->wait_applied(end(), Deadline::in(seconds(5))));
   EXPECT_EQ(pump->progress().quarantined, 0u);
   expect_same();
@@ -168,8 +160,8 @@ class PartialSink : public ChangeSink {
 };
 
 TEST_F(PumpTest, FetchesTheRowsOfWhichOnlyAPartCame) {
-  for (int i = 0; i < 150; ++i) from_->write(kParent, parent(i, "a"));
-  from_->erase(kParent, parent(77, ""));
+  for (int i = 0; i < 150; ++i) from_->write(kParent, toy_parent(i, "a"));
+  from_->erase(kParent, toy_parent(77, ""));
   int readers = 0;
   Pump pump("test", [&] {
     return Pump::Parts{open_toy(from_)->make_source(),
@@ -189,7 +181,7 @@ class PumpJobTest : public PumpTest {
   std::unique_ptr<Pump> pump_ = make_pump();
 
   void SetUp() override {
-    from_->write(kParent, parent(1, "a"));
+    from_->write(kParent, toy_parent(1, "a"));
     ASSERT_TRUE(pump_->wait_applied(end(), Deadline::in(seconds(5))));
   }
   std::optional<ErrorKind> failure_of(std::future<void> done) {
@@ -229,7 +221,7 @@ TEST_F(PumpJobTest, WhatItThrowsIsTheCallersAndThePumpFlowsOn) {
               throw Error(ErrorKind::kData, Retry::kNever, "a mistake");
             })),
             ErrorKind::kData);
-  from_->write(kParent, parent(2, "b"));
+  from_->write(kParent, toy_parent(2, "b"));
   EXPECT_TRUE(pump_->wait_applied(end(), Deadline::in(seconds(5))));
   expect_same();
 }

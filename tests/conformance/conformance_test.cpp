@@ -18,10 +18,6 @@ using Door = GateState::Door;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-Deadline soon() {
-  return Deadline::in(seconds(10));
-}
-
 class Conformance : public testing::TestWithParam<std::pair<const char*, MakeHarness>> {
  protected:
   void SetUp() override {

@@ -1,6 +1,7 @@
 // The harnesses of the endpoints there are. A new kind of store adds its own here.
 #pragma once
 
+#include <chrono>
 #include <utility>
 #include <vector>
 
@@ -14,5 +15,10 @@ std::unique_ptr<Harness> make_postgres_harness();
 std::unique_ptr<Harness> make_files_harness();
 
 std::vector<std::pair<const char*, MakeHarness>> all_harnesses();
+
+/// Long enough for whatever a test waits for.
+inline Deadline soon() {
+  return Deadline::in(std::chrono::seconds(10));
+}
 
 }  // namespace switchback

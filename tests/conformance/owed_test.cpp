@@ -10,10 +10,6 @@
 namespace switchback {
 namespace {
 
-Deadline soon() {
-  return Deadline::in(std::chrono::seconds(10));
-}
-
 /// Pulls until all that the application wrote before has come.
 void pull_until(ChangeSource& source, Endpoint& endpoint, Position& at) {
   const auto gate = endpoint.make_gate("all");

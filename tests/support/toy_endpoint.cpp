@@ -8,6 +8,16 @@
 
 namespace switchback {
 
+ToyRow toy_parent(std::int64_t id, std::string name, std::string doc) {
+  ToyRow row{{.kind = Kind::kInt, .number = id},
+             {.kind = Kind::kText, .text = std::move(name)},
+             {},
+             {},
+             {}};
+  if (!doc.empty()) row[3] = {.kind = Kind::kJson, .text = std::move(doc)};
+  return row;
+}
+
 ToyRow toy_row(const Chunk& chunk, std::span<const Cell> cells) {
   ToyRow row;
   for (const Cell& cell : cells) {

@@ -29,6 +29,8 @@ struct ToyValue {
 using ToyRow = std::vector<ToyValue>;
 using ToyKey = std::pair<TableId, std::string>;  // key_text()
 
+/// A row of test_mapping()'s parent table.
+ToyRow toy_parent(std::int64_t id, std::string name, std::string doc = {});
 ToyRow toy_row(const Chunk& chunk, std::span<const Cell> cells);
 void add_row(const ToyRow& row, Chunk& chunk);
 

@@ -14,7 +14,7 @@ namespace switchback {
 namespace {
 
 // No event tells that a lock became free without taking it.
-constexpr int kBetweenTriesMs = 2;
+constexpr int kBetweenLockTriesMs = 2;
 
 bool lock_now(int fd) {
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) return false;
@@ -60,7 +60,7 @@ bool AppLocks::take(const std::vector<std::filesystem::path>& files, Deadline de
         release();
         return false;
       }
-      ::poll(nullptr, 0, kBetweenTriesMs);
+      ::poll(nullptr, 0, kBetweenLockTriesMs);
     }
     locks_.push_back(std::move(lock));
   }

@@ -30,7 +30,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Of all files together: how long writes in progress are waited for.
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kCopyPatience{5};
 constexpr std::chrono::milliseconds kBetweenReads{10};
 
 bool reads_whole(const std::string& bytes, const Collection& collection, const std::string& path) {
@@ -122,7 +122,7 @@ void backup_files(const DocumentMap& documents, const fs::path& name) {
   // A manifest of the backup that is replaced must not vouch for this one.
   for (const fs::path& old : {manifest, making, name}) remove_whole(old);
   make_folder(making, 0700);
-  const Deadline deadline = Deadline::in(kPatience);
+  const Deadline deadline = Deadline::in(kCopyPatience);
   Roots roots;
   std::set<fs::path> copied;
   JsonWriter json;

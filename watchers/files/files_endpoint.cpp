@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 using Level = Finding::Level;
 
 // How long a file may be under the application's pen before it is not let through for now.
-constexpr std::chrono::seconds kPatience{2};
+constexpr std::chrono::seconds kInstallPatience{2};
 constexpr int kBetweenTriesMs = 5;
 // More than this, and more than half of a collection's files, are not deleted by a new history.
 constexpr std::size_t kFewFiles = 3;
@@ -148,7 +148,7 @@ std::vector<QuarantineEntry> FilesEndpoint::quarantine() {
 
 void FilesEndpoint::let_through(const QuarantineEntry& held) {
   const auto ledger = FilesLedger::open(options_.ledger, false);
-  const Deadline deadline = Deadline::in(kPatience);
+  const Deadline deadline = Deadline::in(kInstallPatience);
   for (const HeldFile& file : ledger->held()) {
     if (held_key(file) != held.key) continue;
     FileScan scan(mapping_, documents_, *ledger);
@@ -295,7 +295,7 @@ void FilesEndpoint::take_anew(FilesLedger& ledger) const {
   ledger.begin_anew();
   FileScan scan(mapping_, documents_, ledger);
   ScanResult seen = scan.run_inside(Look::kContents);
-  const Deadline deadline = Deadline::in(kPatience);
+  const Deadline deadline = Deadline::in(kInstallPatience);
   while (seen.untaken || !seen.unreadable.empty()) {
     if (deadline.passed()) {
       if (seen.unreadable.empty()) {

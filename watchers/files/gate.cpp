@@ -24,8 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using Door = GateState::Door;
 
-constexpr int kBetweenTriesMs = 2;
-constexpr std::chrono::seconds kPatience{10};
+constexpr int kBetweenGateLooksMs = 2;
+constexpr std::chrono::seconds kGatePatience{10};
 // An application that works holds its lock for less than this at a time.
 constexpr std::chrono::milliseconds kMoment{500};
 // After this side closed, the other one still has to commit before the deadline.
@@ -98,7 +98,7 @@ bool FilesGate::take_own(Deadline deadline) {
   if (!fd) fail_with_errno(own_path_, "cannot be opened");
   while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (deadline.passed()) return false;
-    ::poll(nullptr, 0, kBetweenTriesMs);
+    ::poll(nullptr, 0, kBetweenGateLooksMs);
   }
   own_ = std::move(fd);
   return true;
@@ -172,7 +172,7 @@ bool FilesGate::come_to_rest(Deadline deadline) {
     mark_ = seen.to;
     if (seen.from == seen.to && !seen.unstable && seen.unreadable.empty()) return true;
     if (deadline.passed()) return false;
-    ::poll(nullptr, 0, kBetweenTriesMs);
+    ::poll(nullptr, 0, kBetweenGateLooksMs);
   }
 }
 
@@ -213,7 +213,7 @@ bool FilesGate::no_writer_left(Deadline deadline) const {
     if (deadline.passed()) return false;
     while (open_for_writing(path) == OpenForWriting::kYes) {
       if (deadline.passed()) return false;
-      ::poll(nullptr, 0, kBetweenTriesMs);
+      ::poll(nullptr, 0, kBetweenGateLooksMs);
     }
   }
   return true;
@@ -285,7 +285,7 @@ bool FilesGate::prepare(Epoch, const OpenPlan&, Deadline deadline) {
 }
 
 void FilesGate::open(Epoch epoch, const OpenPlan& plan) {
-  if (!take_own(Deadline::in(kPatience))) {
+  if (!take_own(Deadline::in(kGatePatience))) {
     throw Error(ErrorKind::kBusy, Retry::kLater, "another switchback moves the fence of the files",
                 {.object = own_path_.string()});
   }

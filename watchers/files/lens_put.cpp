@@ -48,9 +48,9 @@ class Rows {
 
 /// Columns whose value follows from the file itself once it is written.
 bool follows(const ColumnSource& source) {
-  using Sort = ValueSource::Sort;
+  using enum ValueSource::Sort;
   return std::any_of(source.from.begin(), source.from.end(), [](const ValueSource& from) {
-    return from.sort == Sort::kSize || from.sort == Sort::kMtime || from.sort == Sort::kSha256;
+    return from.sort == kSize || from.sort == kMtime || from.sort == kSha256;
   });
 }
 

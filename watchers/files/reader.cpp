@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kRecordsPerLook = 1024;
 // How long a file may keep changing, or be half written, before the reader gives up for now.
-constexpr std::chrono::milliseconds kPatience{5'000};
+constexpr std::chrono::milliseconds kReadPatience{5'000};
 constexpr std::chrono::milliseconds kLittlePatience{50};  // writers wait
 
 class FilesReader final : public RowReader {
@@ -77,7 +77,7 @@ class FilesReader final : public RowReader {
   /// something happens to them.
   template <class Read>
   Window at_one_state(TableId table, Read read) {
-    const Deadline deadline = Deadline::in(nobody_writes_ ? kLittlePatience : kPatience);
+    const Deadline deadline = Deadline::in(nobody_writes_ ? kLittlePatience : kReadPatience);
     if (applied_only_ && closed(table)) {
       const LedgerRead snapshot(*ledger_);
       if (read(true)) return window();

@@ -21,7 +21,7 @@ using Clock = Deadline::Clock;
 constexpr std::chrono::seconds kPruneEvery{5};
 // How long a batch may take to be gathered.
 constexpr std::chrono::seconds kGathering{1};
-constexpr int kBetweenLooksMs = 2;
+constexpr int kBetweenPullLooksMs = 2;
 
 class FilesSource final : public ChangeSource {
  public:
@@ -140,7 +140,7 @@ bool FilesSource::gather() {
       put_off(left);
       break;
     }
-    ::poll(nullptr, 0, kBetweenLooksMs);
+    ::poll(nullptr, 0, kBetweenPullLooksMs);
     report(scan_->run(Look::kStamps, nullptr).unreadable);
   }
   rows_->release();

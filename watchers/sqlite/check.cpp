@@ -23,7 +23,7 @@ namespace {
 
 using Level = Finding::Level;
 
-constexpr std::chrono::seconds kPatience{5};
+constexpr std::chrono::seconds kCheckPatience{5};
 
 class Check {
  public:
@@ -35,7 +35,7 @@ class Check {
     file_system();
     try {
       SQLite::Database database = open_database(path_, SqliteUse::kWrite);
-      const BusyWait patience(database.getHandle(), Deadline::in(kPatience));
+      const BusyWait patience(database.getHandle(), Deadline::in(kCheckPatience));
       journal(database);
       const std::vector<SqliteTable> schema = read_schema(database);
       tables(schema);

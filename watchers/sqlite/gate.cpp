@@ -22,10 +22,10 @@ using std::chrono::milliseconds;
 
 // A COMMIT that waits for a reader keeps every new reader out, so this is also how long a flip may
 // hold up the application's reads.
-constexpr milliseconds kCommitPatience{20};
+constexpr milliseconds kGateCommitPatience{20};
 constexpr std::chrono::microseconds kBetweenTries{50};
 // For calls that have no deadline of their own and meet only short locks.
-constexpr milliseconds kPatience{10'000};
+constexpr milliseconds kGatePatience{10'000};
 // For what no step of ours leaves behind.
 const std::string kForeignHand =
     std::string("find out who restored a copy or changed the tables of switchback; ") + kDoctorFix;
@@ -160,7 +160,7 @@ std::vector<GateCheck> SqliteGate::look() {
                      code ? code.message()
                           : fmt::format("{} MiB are free beside {}", space.available >> 20, name),
                      "16 MiB", room, room ? "" : "free at least 16 MiB on that disk"});
-    const BusyWait wait(database_.getHandle(), Deadline::in(kPatience));
+    const BusyWait wait(database_.getHandle(), Deadline::in(kGatePatience));
     if (in_wal_mode(database_)) {
       found.push_back({"readers", "hold up nobody in WAL mode", "any"});
       return found;
@@ -292,7 +292,7 @@ void SqliteGate::execute_open(Epoch epoch, const OpenPlan& plan) {
 }
 
 bool SqliteGate::settled_at(GateState::Door door, Epoch epoch) {
-  const BusyWait wait(database_.getHandle(), Deadline::in(kPatience));
+  const BusyWait wait(database_.getHandle(), Deadline::in(kGatePatience));
   return held_ == Held::kNothing && state() == GateState{door, epoch};
 }
 
@@ -327,7 +327,7 @@ bool SqliteGate::close(Epoch epoch, Deadline deadline) {
     write_row(false, epoch);
     if (deadline.passed()) return false;
     failpoint("sqlite.gate.close.commit.before");
-    if (!commit(deadline.sooner(Deadline::in(kCommitPatience)))) return false;
+    if (!commit(deadline.sooner(Deadline::in(kGateCommitPatience)))) return false;
     failpoint("sqlite.gate.close.commit.after");
     return true;
   });
@@ -339,13 +339,13 @@ void SqliteGate::open(Epoch epoch, const OpenPlan& plan) {
     const bool prepared = held_ == Held::kPrepared && prepared_epoch_ == epoch;
     if (!prepared) {
       unlock();
-      if (!prepare(epoch, plan, Deadline::in(kPatience))) {
+      if (!prepare(epoch, plan, Deadline::in(kGatePatience))) {
         throw Error(ErrorKind::kBusy, Retry::kLater, "the database is locked by somebody else",
                     {.object = path_.string(), .next = "end the process that keeps it locked"});
       }
     }
     failpoint("sqlite.gate.open.commit.before");
-    if (!commit(Deadline::in(kPatience))) {
+    if (!commit(Deadline::in(kGatePatience))) {
       throw Error(ErrorKind::kBusy, Retry::kLater, "a reader keeps the COMMIT out",
                   {.object = path_.string()});
     }

@@ -23,8 +23,8 @@ namespace {
 
 // How long an install waits for the application in all, and how long one COMMIT may keep new
 // readers out while it waits for old ones to leave (rollback-journal mode).
-constexpr std::chrono::seconds kPatience{20};
-constexpr std::chrono::milliseconds kCommitPatience{50};
+constexpr std::chrono::seconds kInstallPatience{20};
+constexpr std::chrono::milliseconds kInstallCommitPatience{50};
 
 bool is_mapped(const TableMap& map, const std::string& store) {
   return map.flows() && map.store == store;
@@ -142,7 +142,7 @@ bool is_busy(const SQLite::Exception& error) {
 void in_transaction(const std::filesystem::path& path,
                     const std::function<bool(SQLite::Database&)>& work,
                     const std::function<void(SQLite::Transaction&)>& commit) {
-  const Deadline deadline = Deadline::in(kPatience);
+  const Deadline deadline = Deadline::in(kInstallPatience);
   SQLite::Database database = open_database(path, SqliteUse::kWrite);
   for (;;) {
     try {
@@ -150,7 +150,8 @@ void in_transaction(const std::filesystem::path& path,
       SQLite::Transaction transaction(database, SQLite::TransactionBehavior::IMMEDIATE);
       if (!work(database)) return;
       patience.reset();
-      const BusyWait brief(database.getHandle(), Deadline::in(kCommitPatience).sooner(deadline));
+      const BusyWait brief(database.getHandle(),
+                           Deadline::in(kInstallCommitPatience).sooner(deadline));
       commit(transaction);
       return;
     } catch (const SQLite::Exception& error) {
@@ -319,7 +320,7 @@ std::vector<std::string> SqliteInstall::missing_statements(SQLite::Database& dat
 std::vector<std::string> SqliteInstall::plan() {
   try {
     SQLite::Database database = open_database(path_, SqliteUse::kRead);
-    const BusyWait patience(database.getHandle(), Deadline::in(kPatience));
+    const BusyWait patience(database.getHandle(), Deadline::in(kInstallPatience));
     const SQLite::Transaction snapshot(database);
     return missing_statements(database);
   } catch (const SQLite::Exception& error) {

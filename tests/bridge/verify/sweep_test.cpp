@@ -18,16 +18,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-ToyRow parent(std::int64_t id, std::string name, std::string doc = {}) {
-  ToyRow row{{.kind = Kind::kInt, .number = id},
-             {.kind = Kind::kText, .text = std::move(name)},
-             {},
-             {},
-             {}};
-  if (!doc.empty()) row[3] = {.kind = Kind::kJson, .text = std::move(doc)};
-  return row;
-}
-
 QuarantineEntry entry(TableId table, const char* key, bool accepted) {
   QuarantineEntry out;
   out.table = table;
@@ -48,7 +38,7 @@ class SweepTest : public testing::Test {
     });
     pump_->start();
     for (std::int64_t id = 0; id < kRows; ++id) {
-      from_->write(kParent, parent(id, "n" + std::to_string(id), R"({"a":1,"b":[1,2]})"));
+      from_->write(kParent, toy_parent(id, "n" + std::to_string(id), R"({"a":1,"b":[1,2]})"));
     }
     ASSERT_TRUE(pump_->wait_applied(end(), Deadline::in(seconds(20))));
   }
@@ -94,9 +84,9 @@ class Writer {
         const auto id = static_cast<std::int64_t>(random() % static_cast<unsigned>(rows));
         if (id % 10 == 0) continue;
         if (n % 7 == 0) {
-          store.erase(kParent, parent(id, ""));
+          store.erase(kParent, toy_parent(id, ""));
         } else {
-          store.write(kParent, parent(id, "w" + std::to_string(n)));
+          store.write(kParent, toy_parent(id, "w" + std::to_string(n)));
         }
         if (n % 4 == 0) std::this_thread::yield();
       }
@@ -115,15 +105,15 @@ TEST_F(SweepTest, SidesAtRestAreIdentical) {
 }
 
 TEST_F(SweepTest, TheSameMeaningSpelledApartIsNoDifference) {
-  to_->tamper(kParent, parent(5, ""), parent(5, "n5", R"({ "b" : [1.0, 2], "a" : 1e0 })"));
+  to_->tamper(kParent, toy_parent(5, ""), toy_parent(5, "n5", R"({ "b" : [1.0, 2], "a" : 1e0 })"));
   EXPECT_TRUE(compare().identical());
 }
 
 TEST_F(SweepTest, ATypeThatOnlyPostgresKnowsIsAskedAbout) {
   auto mapping = std::make_shared<Mapping>(*test_mapping());
   mapping->tables[0].columns[1].type = PgType::kOtherText;
-  to_->tamper(kParent, parent(5, ""), parent(5, "N5", R"({"a":1,"b":[1,2]})"));
-  to_->tamper(kParent, parent(6, ""), parent(6, "other", R"({"a":1,"b":[1,2]})"));
+  to_->tamper(kParent, toy_parent(5, ""), toy_parent(5, "N5", R"({"a":1,"b":[1,2]})"));
+  to_->tamper(kParent, toy_parent(6, ""), toy_parent(6, "other", R"({"a":1,"b":[1,2]})"));
   VerifySides sides = this->sides();
   sides.mapping = mapping;
   sides.same_in_postgres = [](const ColumnMap& column, std::string_view a, std::string_view b) {
@@ -151,20 +141,20 @@ TEST_F(SweepTest, FindsEveryRowThatWasTamperedWithAndNoOther) {
     const std::string key = "[\"" + std::to_string(id) + "\"]";
     switch (random() % 5) {
       case 0:
-        to_->tamper(kParent, parent(id, ""), parent(id, "changed there"));
+        to_->tamper(kParent, toy_parent(id, ""), toy_parent(id, "changed there"));
         planted[key] = DifferenceSort::kValue;
         break;
       case 1:
-        from_->tamper(kParent, parent(id, ""),
-                      parent(id, "n" + std::to_string(id), R"({"a":2,"b":[1,2]})"));
+        from_->tamper(kParent, toy_parent(id, ""),
+                      toy_parent(id, "n" + std::to_string(id), R"({"a":2,"b":[1,2]})"));
         planted[key] = DifferenceSort::kValue;
         break;
       case 2:
-        to_->tamper(kParent, parent(id, ""), {});
+        to_->tamper(kParent, toy_parent(id, ""), {});
         planted[key] = DifferenceSort::kMissingInPostgres;
         break;
       case 3:
-        from_->tamper(kParent, parent(id, ""), {});
+        from_->tamper(kParent, toy_parent(id, ""), {});
         planted[key] = DifferenceSort::kMissingInOld;
         break;
       default:
@@ -187,8 +177,8 @@ TEST_F(SweepTest, FindsEveryRowThatWasTamperedWithAndNoOther) {
 }
 
 TEST_F(SweepTest, WhatWasNotRepairedMayBeTriedOnceMore) {
-  to_->tamper(kParent, parent(7, ""), parent(7, "seven"));
-  to_->tamper(kParent, parent(8, ""), parent(8, "eight"));
+  to_->tamper(kParent, toy_parent(7, ""), toy_parent(7, "seven"));
+  to_->tamper(kParent, toy_parent(8, ""), toy_parent(8, "eight"));
   Sweep sweep = this->sweep();
   VerifyReport report = sweep.run({kParent});
   std::size_t asked = 0;
@@ -209,7 +199,7 @@ TEST_F(SweepTest, WhatWasNotRepairedMayBeTriedOnceMore) {
 }
 
 TEST_F(SweepTest, AnEntryThatHasEndedExcusesNothing) {
-  to_->tamper(kParent, parent(7, ""), parent(7, "seven"));
+  to_->tamper(kParent, toy_parent(7, ""), toy_parent(7, "seven"));
   quarantine_ = {{kParent, "", R"(["7"])", "no", "", "", false}};
   Sweep sweep = this->sweep();
   VerifyReport report = sweep.run({kParent});
@@ -220,7 +210,7 @@ TEST_F(SweepTest, AnEntryThatHasEndedExcusesNothing) {
 }
 
 TEST_F(SweepTest, NamesTheColumnAndBothValues) {
-  to_->tamper(kParent, parent(7, ""), parent(7, "seven", R"({"a":1,"b":[1,2]})"));
+  to_->tamper(kParent, toy_parent(7, ""), toy_parent(7, "seven", R"({"a":1,"b":[1,2]})"));
   const VerifyReport report = compare();
   ASSERT_EQ(report.tables.at(0).differences.size(), 1u) << to_text(report);
   const Difference& one = report.tables.at(0).differences.front();
@@ -233,7 +223,7 @@ TEST_F(SweepTest, NamesTheColumnAndBothValues) {
 TEST_F(SweepTest, ARowThatNeverRestsIsNoDifference) {
   std::jthread busy([this](std::stop_token stop) {
     for (int n = 0; !stop.stop_requested(); ++n) {
-      from_->write(kParent, parent(4, n % 2 == 0 ? "even" : "odd"));
+      from_->write(kParent, toy_parent(4, n % 2 == 0 ? "even" : "odd"));
     }
   });
   for (int round = 0; round < 3; ++round) {
@@ -246,9 +236,9 @@ TEST_F(SweepTest, ARowThatNeverRestsIsNoDifference) {
 }
 
 TEST_F(SweepTest, WhatIsInQuarantineIsTold) {
-  to_->tamper(kParent, parent(1, ""), {});
-  to_->tamper(kParent, parent(2, ""), {});
-  to_->tamper(kParent, parent(3, ""), {});
+  to_->tamper(kParent, toy_parent(1, ""), {});
+  to_->tamper(kParent, toy_parent(2, ""), {});
+  to_->tamper(kParent, toy_parent(3, ""), {});
   quarantine_ = {entry(kParent, R"(["1"])", false), entry(kParent, R"(["2"])", true),
                  entry(kChild, R"(["3"])", false)};
   const VerifyReport report = compare();
@@ -262,14 +252,14 @@ TEST_F(SweepTest, WhatIsInQuarantineIsTold) {
 }
 
 TEST_F(SweepTest, AcceptedAloneIsIdentical) {
-  to_->tamper(kParent, parent(2, ""), {});
+  to_->tamper(kParent, toy_parent(2, ""), {});
   quarantine_ = {entry(kParent, R"(["2"])", true)};
   EXPECT_TRUE(compare().identical());
 }
 
 TEST_F(SweepTest, AReportReadsBackAsItWasWritten) {
-  to_->tamper(kParent, parent(1, ""), {});
-  from_->tamper(kParent, parent(2, ""), parent(2, "it's \"quoted\"\n"));
+  to_->tamper(kParent, toy_parent(1, ""), {});
+  from_->tamper(kParent, toy_parent(2, ""), toy_parent(2, "it's \"quoted\"\n"));
   const VerifyReport report = compare();
   const std::string json = to_json(report);
   EXPECT_EQ(to_json(parse_verify_report(json)), json);

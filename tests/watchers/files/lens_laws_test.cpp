@@ -173,9 +173,9 @@ class Generator {
     out.key = any(keys);
     out.place = holder == Holder::kArray && chance(60);
     out.rest = chance(40);
-    static const std::vector<std::string> kTypes = {"int", "text", "bool", "numeric", "jsonb"};
+    static const std::vector<std::string> kTypeNames = {"int", "text", "bool", "numeric", "jsonb"};
     for (int i = below(4); i >= 0; --i) {
-      out.columns.push_back({fmt::format("c{}", i), any(kTypes),
+      out.columns.push_back({fmt::format("c{}", i), any(kTypeNames),
                              chance(25) ? fmt::format("/o/c{}", i) : fmt::format("/c{}", i)});
     }
     return out;

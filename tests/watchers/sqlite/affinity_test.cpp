@@ -16,16 +16,16 @@ namespace {
 
 using MakeCell = std::function<Cell(Chunk&)>;
 
-MakeCell text(Kind kind, const char* value) {
+MakeCell text_cell(Kind kind, const char* value) {
   return [=](Chunk& chunk) { return chunk.add_text(kind, value); };
 }
-MakeCell text(const char* value) {
-  return text(Kind::kText, value);
+MakeCell text_cell(const char* value) {
+  return text_cell(Kind::kText, value);
 }
-MakeCell real(double value) {
+MakeCell real_cell(double value) {
   return [=](Chunk&) { return Cell::real(value); };
 }
-MakeCell integer(std::int64_t value) {
+MakeCell integer_cell(std::int64_t value) {
   return [=](Chunk&) { return Cell::integer(value); };
 }
 
@@ -75,61 +75,66 @@ bool refused(const std::string& written) {
 }
 
 TEST(Trap03, TextInAColumnOfNumbers) {
-  EXPECT_EQ(write(PgType::kText, "INT", text("7")), "integer:7");
-  EXPECT_EQ(write(PgType::kText, "DATETIME", text("2024-11-25")), "text:'2024-11-25'");
-  EXPECT_EQ(write(PgType::kText, "NUMERIC", text("1.5")), "real:1.5");
-  EXPECT_EQ(write(PgType::kText, "DOUBLE", text("7.0")), "real:7.0");
-  EXPECT_EQ(write(PgType::kText, "INT", text("abc")), "text:'abc'");
-  EXPECT_EQ(write(PgType::kText, "INT", text("")), "text:''");
+  EXPECT_EQ(write(PgType::kText, "INT", text_cell("7")), "integer:7");
+  EXPECT_EQ(write(PgType::kText, "DATETIME", text_cell("2024-11-25")), "text:'2024-11-25'");
+  EXPECT_EQ(write(PgType::kText, "NUMERIC", text_cell("1.5")), "real:1.5");
+  EXPECT_EQ(write(PgType::kText, "DOUBLE", text_cell("7.0")), "real:7.0");
+  EXPECT_EQ(write(PgType::kText, "INT", text_cell("abc")), "text:'abc'");
+  EXPECT_EQ(write(PgType::kText, "INT", text_cell("")), "text:''");
   for (const char* number : {"007", "1e3", "1.50", " 7", "+7", "12345678901234567890", "7.0"}) {
-    EXPECT_TRUE(refused(write(PgType::kText, "INT", text(number)))) << number;
-    EXPECT_TRUE(refused(write(PgType::kText, "STRING", text(number), "'x'"))) << number;
-    EXPECT_EQ(write(PgType::kText, "TEXT", text(number)), fmt::format("text:'{}'", number));
-    EXPECT_EQ(write(PgType::kText, "", text(number)), fmt::format("text:'{}'", number));
+    EXPECT_TRUE(refused(write(PgType::kText, "INT", text_cell(number)))) << number;
+    EXPECT_TRUE(refused(write(PgType::kText, "STRING", text_cell(number), "'x'"))) << number;
+    EXPECT_EQ(write(PgType::kText, "TEXT", text_cell(number)), fmt::format("text:'{}'", number));
+    EXPECT_EQ(write(PgType::kText, "", text_cell(number)), fmt::format("text:'{}'", number));
   }
-  EXPECT_TRUE(refused(write(PgType::kText, "REAL", text("7")))) << "it would be 7.0";
+  EXPECT_TRUE(refused(write(PgType::kText, "REAL", text_cell("7")))) << "it would be 7.0";
 }
 
 TEST(Trap03, NumbersInAColumnOfText) {
   const double sum = 0.1 + 0.2;
-  EXPECT_EQ(write(PgType::kFloat8, "TEXT", real(sum)), "text:'0.30000000000000004'");
-  EXPECT_EQ(write(PgType::kFloat8, "VARCHAR(9)", real(sum), "'1.0'"), "text:'0.30000000000000004'");
-  EXPECT_EQ(write(PgType::kFloat8, "TEXT", real(std::numeric_limits<double>::infinity())),
+  EXPECT_EQ(write(PgType::kFloat8, "TEXT", real_cell(sum)), "text:'0.30000000000000004'");
+  EXPECT_EQ(write(PgType::kFloat8, "VARCHAR(9)", real_cell(sum), "'1.0'"),
+            "text:'0.30000000000000004'");
+  EXPECT_EQ(write(PgType::kFloat8, "TEXT", real_cell(std::numeric_limits<double>::infinity())),
             "text:'Infinity'");
-  EXPECT_EQ(write(PgType::kInt8, "TEXT", integer(7)), "text:'7'");
+  EXPECT_EQ(write(PgType::kInt8, "TEXT", integer_cell(7)), "text:'7'");
   EXPECT_EQ(write(PgType::kBool, "TEXT", [](Chunk&) { return Cell::boolean(true); }), "text:'1'");
-  EXPECT_EQ(write(PgType::kNumeric, "TEXT", text(Kind::kDecimal, "1.10")), "text:'1.10'");
+  EXPECT_EQ(write(PgType::kNumeric, "TEXT", text_cell(Kind::kDecimal, "1.10")), "text:'1.10'");
 }
 
 TEST(Trap03, RealIntoAColumnOfIntegersAndBack) {
-  EXPECT_EQ(write(PgType::kFloat8, "INT", real(1.0)), "integer:1");
-  EXPECT_EQ(write(PgType::kFloat8, "INT", real(1.5), "2"), "real:1.5");
-  EXPECT_EQ(write(PgType::kInt8, "REAL", integer(7)), "real:7.0");
-  EXPECT_EQ(write(PgType::kInt8, "REAL", integer((std::int64_t{1} << 53) + 1)).front(), '!')
+  EXPECT_EQ(write(PgType::kFloat8, "INT", real_cell(1.0)), "integer:1");
+  EXPECT_EQ(write(PgType::kFloat8, "INT", real_cell(1.5), "2"), "real:1.5");
+  EXPECT_EQ(write(PgType::kInt8, "REAL", integer_cell(7)), "real:7.0");
+  EXPECT_EQ(write(PgType::kInt8, "REAL", integer_cell((std::int64_t{1} << 53) + 1)).front(), '!')
       << "it would be rounded";
-  EXPECT_EQ(write(PgType::kInt8, "NUMERIC", integer(INT64_MAX)),
+  EXPECT_EQ(write(PgType::kInt8, "NUMERIC", integer_cell(INT64_MAX)),
             fmt::format("integer:{}", INT64_MAX));
 }
 
 TEST(Trap03, DecimalsThatARealCannotHold) {
-  EXPECT_EQ(write(PgType::kNumeric, "DECIMAL(10,2)", text(Kind::kDecimal, "1.10")), "real:1.1");
-  EXPECT_EQ(write(PgType::kNumeric, "NUMERIC", text(Kind::kDecimal, "12345678901234.56")),
+  EXPECT_EQ(write(PgType::kNumeric, "DECIMAL(10,2)", text_cell(Kind::kDecimal, "1.10")),
+            "real:1.1");
+  EXPECT_EQ(write(PgType::kNumeric, "NUMERIC", text_cell(Kind::kDecimal, "12345678901234.56")),
             "real:1.23456789012345605465e+13");
   for (const char* digits : {"0.1234567890123456789", "9223372036854775809"}) {
-    EXPECT_TRUE(refused(write(PgType::kNumeric, "NUMERIC", text(Kind::kDecimal, digits))));
-    EXPECT_EQ(write(PgType::kNumeric, "", text(Kind::kDecimal, digits)),
+    EXPECT_TRUE(refused(write(PgType::kNumeric, "NUMERIC", text_cell(Kind::kDecimal, digits))));
+    EXPECT_EQ(write(PgType::kNumeric, "", text_cell(Kind::kDecimal, digits)),
               fmt::format("text:'{}'", digits));
   }
 }
 
 TEST(Trap03, WhatElseLooksLikeANumber) {
-  EXPECT_EQ(write(PgType::kBytea, "NUMERIC", text(Kind::kBytes, "007"), "'abc'"), "blob:X'303037'");
-  EXPECT_EQ(write(PgType::kUuid, "UUID", text(Kind::kUuid, "12345678-9012-3456-7890-123456789012"),
-                  "'abcdefabcdefabcdefabcdefabcdefab'"),
-            "text:'12345678-9012-3456-7890-123456789012'");
-  EXPECT_EQ(write(PgType::kJsonb, "JSON", text(Kind::kJson, "42")), "integer:42");
-  EXPECT_EQ(write(PgType::kJsonb, "JSON", text(Kind::kJson, "\"007\"")), "text:'\"007\"'");
-  EXPECT_TRUE(refused(write(PgType::kJsonb, "JSON", text(Kind::kJson, "0.1234567890123456789"))));
+  EXPECT_EQ(write(PgType::kBytea, "NUMERIC", text_cell(Kind::kBytes, "007"), "'abc'"),
+            "blob:X'303037'");
+  EXPECT_EQ(
+      write(PgType::kUuid, "UUID", text_cell(Kind::kUuid, "12345678-9012-3456-7890-123456789012"),
+            "'abcdefabcdefabcdefabcdefabcdefab'"),
+      "text:'12345678-9012-3456-7890-123456789012'");
+  EXPECT_EQ(write(PgType::kJsonb, "JSON", text_cell(Kind::kJson, "42")), "integer:42");
+  EXPECT_EQ(write(PgType::kJsonb, "JSON", text_cell(Kind::kJson, "\"007\"")), "text:'\"007\"'");
+  EXPECT_TRUE(
+      refused(write(PgType::kJsonb, "JSON", text_cell(Kind::kJson, "0.1234567890123456789"))));
   EXPECT_EQ(write(PgType::kTimestamptz, "DATETIME",
                   [](Chunk&) { return Cell::timestamp(1'700'000'000'000'000); }),
             "integer:1700000000");
