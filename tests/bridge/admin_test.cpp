@@ -10,6 +10,7 @@
 #include "state/base/durable_file.h"
 #include "state/base/error.h"
 #include "state/ledger/state_dir.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 namespace {
@@ -21,17 +22,11 @@ constexpr milliseconds kLimit{5000};
 class Admin : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string name = "/tmp/switchback-admin-XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
     state_.emplace(StateDir::open(folder_));
     state_->lock();
     serve({});
   }
-  void TearDown() override {
-    server_.reset();
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { server_.reset(); }
   void serve(AdminOptions options) {
     options.port = 0;
     options.token = state_->token();
@@ -71,7 +66,7 @@ class Admin : public ::testing::Test {
     return result ? result->status : -1;
   }
 
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
   std::optional<StateDir> state_;
   std::unique_ptr<AdminServer> server_;
   bool ready_ = true;

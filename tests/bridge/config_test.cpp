@@ -11,6 +11,7 @@
 #include "bridge/config_reader.h"
 #include "bridge/conninfo.h"
 #include "state/base/error.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 namespace {
@@ -202,9 +203,8 @@ TEST(Config, PostgresIsFoundInTheDesignedOrder) {
 }
 
 TEST(Config, APasswordNeedsAPrivateFileAndIsNeverPrinted) {
-  std::string folder = "/tmp/switchback-config-XXXXXX";
-  ASSERT_NE(::mkdtemp(folder.data()), nullptr);
-  const std::string path = folder + "/switchback.toml";
+  const test::TempFolder folder;
+  const std::string path = (folder / "switchback.toml").string();
   std::ofstream(path) << kLeast << "[postgres]\nurl = \"postgresql://u:geheim@h/d\"\n";
   ::chmod(path.c_str(), 0640);
   try {
@@ -216,7 +216,6 @@ TEST(Config, APasswordNeedsAPrivateFileAndIsNeverPrinted) {
   }
   ::chmod(path.c_str(), 0600);
   EXPECT_EQ(load_config(path, environment({})).postgres_from, PostgresFrom::kConfig);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Conninfo, IsDescribedWithoutSecrets) {

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "tests/support/temp_folder.h"
 #include "tests/support/test_mapping.h"
 #include "tests/support/toy_endpoint.h"
 
@@ -21,14 +22,6 @@ using std::chrono::seconds;
 
 class FlipTest : public testing::Test {
  protected:
-  FlipTest() {
-    folder_ =
-        std::filesystem::temp_directory_path() / ("switchback-flip-" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-    journal_.clear();
-  }
-  ~FlipTest() override { std::filesystem::remove_all(folder_); }
-
   std::shared_ptr<ToyStore>& store(Side side) { return side == Side::kOld ? old_ : postgres_; }
   std::unique_ptr<WriteGate> gate(Side side) { return open_toy(store(side))->make_gate("all"); }
   std::unique_ptr<Pump> pump_to(Side side) {
@@ -72,13 +65,8 @@ class FlipTest : public testing::Test {
         [&](const FlipDecision&, Deadline) { return can_drain; }, Deadline::in(seconds(1)));
   }
 
-  std::filesystem::path folder_;
-  FlipJournal journal_{[this] {
-    folder_ =
-        std::filesystem::temp_directory_path() / ("switchback-flip-" + std::to_string(::getpid()));
-    std::filesystem::create_directories(folder_);
-    return folder_ / "flip";
-  }()};
+  test::TempFolder folder_;
+  FlipJournal journal_{folder_ / "flip"};
   std::shared_ptr<ToyStore> old_ = std::make_shared<ToyStore>(test_mapping(), true);
   std::shared_ptr<ToyStore> postgres_ = std::make_shared<ToyStore>(test_mapping(), false);
 };

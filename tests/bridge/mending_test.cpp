@@ -6,6 +6,7 @@
 
 #include "bridge/mend.h"
 #include "state/base/durable_file.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 namespace {
@@ -55,12 +56,10 @@ TEST(Columns, TablesComeAndGo) {
 }
 
 TEST(Columns, TheRecordReadsBackAsItWasWritten) {
-  const auto folder = std::filesystem::temp_directory_path() / "switchback-columns-record";
-  std::filesystem::create_directories(folder);
+  const test::TempFolder folder;
   ColumnsRecord record(folder / "columns");
   record.note(kBefore);
   EXPECT_EQ(record.read(), kBefore);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Mending, ThePrimaryIsWhoStandsOpenAtTheHighestEpoch) {
@@ -88,9 +87,7 @@ TEST(Mending, WhoWasSetBackIsNotTrusted) {
 }
 
 TEST(Mending, WhoIsRightIsKnownUntilTheEnd) {
-  const auto folder = std::filesystem::temp_directory_path() / "switchback-mending-record";
-  std::filesystem::create_directories(folder);
-  std::filesystem::remove(folder / "mending");
+  const test::TempFolder folder;
   MendingRecord record(folder / "mending");
   EXPECT_EQ(record.pending(), std::nullopt);
   record.begin({Side::kPostgres, "ada of the\nnight shift"});
@@ -104,7 +101,6 @@ TEST(Mending, WhoIsRightIsKnownUntilTheEnd) {
   EXPECT_NO_THROW(later.require_none());
   replace_file(folder / "mending", "primary both by ada\n", 0600);
   EXPECT_THROW(later.pending(), Error);
-  std::filesystem::remove_all(folder);
 }
 
 TEST(Mending, OrderAndAnswerReadBack) {

@@ -9,6 +9,7 @@
 
 #include "bridge/flip_gates.h"
 #include "state/base/durable_file.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 namespace {
@@ -69,8 +70,8 @@ TEST(PausePrediction, TakesTheMiddleOfWhatWasMeasured) {
 }
 
 TEST(PauseBook, KeepsTheLastOfEachDirection) {
-  const auto file =
-      std::filesystem::temp_directory_path() / ("switchback-pauses-" + std::to_string(::getpid()));
+  const test::TempFolder folder;
+  const auto file = folder / "pauses";
   const PauseBook book(file);
   EXPECT_TRUE(book.read(Side::kOld).empty());
   for (int i = 1; i <= 7; ++i) book.add(Side::kPostgres, measured(i, 0, 0, i == 7));
@@ -83,7 +84,6 @@ TEST(PauseBook, KeepsTheLastOfEachDirection) {
   EXPECT_EQ(book.read(Side::kOld).size(), 1u);
   replace_file(file, "not ours", 0600);
   EXPECT_TRUE(book.read(Side::kOld).empty());
-  std::filesystem::remove(file);
 }
 
 TEST(FlipGates, ThePumpsOwnRefuseEachByItself) {

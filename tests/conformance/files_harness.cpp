@@ -13,6 +13,7 @@
 
 #include "state/base/unique_fd.h"
 #include "tests/conformance/harnesses.h"
+#include "tests/support/temp_folder.h"
 #include "watchers/files/files_endpoint.h"
 #include "watchers/files/mapping_text.h"
 #include "watchers/files/path_pattern.h"
@@ -62,11 +63,8 @@ Collection collection(const std::filesystem::path& root, const Mapping& mapping,
 class FilesHarness : public Harness {
  public:
   FilesHarness() {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "switchback-conformance-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
     std::filesystem::create_directory(root());
-    ::chmod(folder_.c_str(), 0755);
+    ::chmod(folder_.path().c_str(), 0755);
     ::chmod(root().c_str(), 0777);
     write([](Parents&) {});
     auto documents = std::make_shared<DocumentMap>();
@@ -74,10 +72,6 @@ class FilesHarness : public Harness {
     documents->collections.push_back(collection(root(), *mapping_, kParent));
     documents->collections.push_back(collection(root(), *mapping_, kChild));
     documents_ = documents;
-  }
-  ~FilesHarness() override {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
   }
 
   std::unique_ptr<Endpoint> open() override {
@@ -153,7 +147,7 @@ class FilesHarness : public Harness {
     throw std::system_error(errno, std::generic_category(), "the application's write");
   }
 
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
   const std::shared_ptr<const Mapping> mapping_ = test_mapping();
   std::shared_ptr<const DocumentMap> documents_;
 };

@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tests/conformance/harnesses.h"
+#include "tests/support/temp_folder.h"
 #include "watchers/sqlite/sqlite_endpoint.h"
 
 namespace switchback {
@@ -18,14 +19,10 @@ constexpr const char* kPut =
 class SqliteHarness : public Harness {
  public:
   explicit SqliteHarness(bool wal) {
-    std::string pattern =
-        (std::filesystem::temp_directory_path() / "switchback-conformance-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
     SQLite::Database database(path().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     if (wal) database.exec("PRAGMA journal_mode = WAL");
     database.exec(kTestSqliteSchema);
   }
-  ~SqliteHarness() override { std::filesystem::remove_all(folder_); }
 
   std::unique_ptr<Endpoint> open() override {
     return open_sqlite({.path = path(), .store = "app", .spool_folder = folder_}, test_mapping());
@@ -80,7 +77,7 @@ class SqliteHarness : public Harness {
     }
   }
 
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
 };
 
 }  // namespace

@@ -84,8 +84,6 @@ PostgresCluster& ReverseLine::cluster() {
 }
 
 ReverseLine::ReverseLine() : conninfo_(cluster().fresh_database()), mapping_(mapping()) {
-  std::string pattern = ::testing::TempDir() + "switchback-reverse-XXXXXX";
-  folder_ = ::mkdtemp(pattern.data());
   session().exec(kPostgresSchema);
   {
     SQLite::Database database(file().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
@@ -112,7 +110,6 @@ ReverseLine::~ReverseLine() {
   } catch (const Error& error) {
     ADD_FAILURE() << error.what();
   }
-  std::filesystem::remove_all(folder_);
 }
 
 void ReverseLine::start_pump() {

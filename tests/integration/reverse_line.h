@@ -11,6 +11,7 @@
 #include "replication/connection.h"
 #include "state/ports/endpoint.h"
 #include "tests/support/postgres_cluster.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback::test {
 
@@ -49,7 +50,7 @@ class ReverseLine {
   std::filesystem::path file() const { return folder_ / "app.db"; }
 
   const std::string conninfo_;
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
   std::shared_ptr<const Mapping> mapping_;
   std::unique_ptr<Endpoint> postgres_, old_side_;
   std::unique_ptr<WriteGate> gate_;

@@ -35,7 +35,7 @@ def torn(store):
 class Council(WholeLife, unittest.TestCase):
     """With an application that now and then dies while it writes. What a flip does is looked at here, not how long a
     slow machine takes for it."""
-    system, rows, rate, user = "llmcouncil", 300, 100, USER
+    system, rows, rate, user = "llmcouncil", 300, 60, USER
     flip_options = ["--max-pause", "5s"]
     writes = ["UPDATE conversations SET title = title", "TRUNCATE messages"]
 

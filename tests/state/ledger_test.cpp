@@ -20,6 +20,7 @@
 #include "state/ledger/audit_check.h"
 #include "state/ledger/run_dir.h"
 #include "state/ledger/state_dir.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 namespace {
@@ -28,20 +29,13 @@ using ::testing::HasSubstr;
 
 class Ledger : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string name = (std::filesystem::temp_directory_path() / "switchback-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
   static mode_t mode(const std::filesystem::path& path) {
     struct stat info {};
     EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
     return info.st_mode & 07777;
   }
 
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
 };
 
 std::string message_of(const std::function<void()>& call, ErrorKind kind) {

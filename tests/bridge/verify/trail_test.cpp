@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "tests/support/temp_folder.h"
 #include "tests/support/test_mapping.h"
 
 namespace switchback {
@@ -24,7 +25,6 @@ Chunk keys(std::initializer_list<std::int64_t> ids) {
 
 class TrailTest : public testing::Test {
  protected:
-  void SetUp() override { std::filesystem::remove(file_); }
   /// One whole round; the keys that it was about.
   std::set<std::int64_t> round(Trail& trail, std::vector<Trail::Differs> differing = {},
                                const Chunk& again = {}) {
@@ -42,10 +42,8 @@ class TrailTest : public testing::Test {
     trail.committed(at(position));
   }
 
-  const std::filesystem::path file_ =
-      std::filesystem::path(testing::TempDir()) /
-      (std::string("switchback_trail_") +
-       testing::UnitTest::GetInstance()->current_test_info()->name());  // they run side by side
+  const test::TempFolder folder_;
+  const std::filesystem::path file_ = folder_ / "trail";
 };
 
 TEST_F(TrailTest, WhatWasComparedIsOwedNoLonger) {

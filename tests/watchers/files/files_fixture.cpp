@@ -46,16 +46,8 @@ void FilesReplica::apply(const Mapping& mapping, const Chunk& chunk) {
 
 FilesFixture::FilesFixture(const CollectionText& collection, const std::vector<TableText>& tables)
     : text_(collection, tables) {
-  std::string pattern =
-      (std::filesystem::temp_directory_path() / "switchback-files-XXXXXX").string();
-  folder_ = ::mkdtemp(pattern.data());
   std::filesystem::create_directory(root());
   text_.documents()->collections.front().root = root();
-}
-
-FilesFixture::~FilesFixture() {
-  std::error_code ignored;
-  std::filesystem::remove_all(folder_, ignored);
 }
 
 void FilesFixture::write(const std::string& path, const std::string& bytes) const {

@@ -10,6 +10,7 @@
 
 #include "state/ports/change_sink.h"
 #include "state/ports/change_source.h"
+#include "tests/support/temp_folder.h"
 #include "tests/watchers/files/lens_fixture.h"
 #include "watchers/files/scan.h"
 #include "watchers/files/source.h"
@@ -29,7 +30,6 @@ struct FilesReplica {
 class FilesFixture {
  public:
   FilesFixture(const CollectionText& collection, const std::vector<TableText>& tables);
-  ~FilesFixture();
   FilesFixture(const FilesFixture&) = delete;
   FilesFixture& operator=(const FilesFixture&) = delete;
 
@@ -59,7 +59,7 @@ class FilesFixture {
 
  private:
   LensText text_;
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
 };
 
 }  // namespace switchback

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "state/base/error.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/test_mapping.h"
 #include "watchers/sqlite/check.h"
 #include "watchers/sqlite/objects.h"
@@ -22,16 +23,10 @@ namespace {
 class SqliteStore : public testing::TestWithParam<const char*> {
  protected:
   SqliteStore() {
-    std::string folder = (std::filesystem::temp_directory_path() / "switchback_XXXXXX").string();
-    folder_ = ::mkdtemp(folder.data());
     application_ = std::make_unique<SQLite::Database>(path().string(),
                                                       SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     exec("PRAGMA journal_mode = " + std::string(GetParam()));
     exec(kTestSqliteSchema);
-  }
-  ~SqliteStore() override {
-    application_.reset();
-    std::filesystem::remove_all(folder_);
   }
 
   std::filesystem::path path() const { return folder_ / "app.db"; }
@@ -46,7 +41,7 @@ class SqliteStore : public testing::TestWithParam<const char*> {
     return out;
   }
 
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
   std::unique_ptr<SQLite::Database> application_;
   std::shared_ptr<const Mapping> mapping_ = test_mapping();
 };

@@ -16,18 +16,11 @@ namespace switchback {
 StoreFixture::StoreFixture(const std::string& journal_mode, std::shared_ptr<const Mapping> mapping,
                            const std::string& schema)
     : mapping_(std::move(mapping)) {
-  std::string name = ::testing::TempDir() + "switchback-source-XXXXXX";
-  folder_ = ::mkdtemp(name.data());
   SQLite::Database database(path().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
   database.exec("PRAGMA journal_mode = " + journal_mode);
   database.exec(schema);
   reopen();
   install();
-}
-
-StoreFixture::~StoreFixture() {
-  application_.reset();
-  std::filesystem::remove_all(folder_);
 }
 
 void StoreFixture::reopen() {

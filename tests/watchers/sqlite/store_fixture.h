@@ -14,6 +14,7 @@
 #include "state/model/chunk.h"
 #include "state/model/table_map.h"
 #include "state/ports/change_source.h"
+#include "tests/support/temp_folder.h"
 #include "tests/support/test_mapping.h"
 #include "watchers/sqlite/log.h"
 
@@ -24,7 +25,6 @@ class StoreFixture {
  public:
   StoreFixture(const std::string& journal_mode, std::shared_ptr<const Mapping> mapping,
                const std::string& schema);
-  ~StoreFixture();
   StoreFixture(const StoreFixture&) = delete;
   StoreFixture& operator=(const StoreFixture&) = delete;
 
@@ -43,7 +43,7 @@ class StoreFixture {
  private:
   void install();
 
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
   std::shared_ptr<const Mapping> mapping_;
   std::unique_ptr<SQLite::Database> application_;
 };

@@ -52,18 +52,12 @@ std::shared_ptr<const Mapping> target_mapping() {
 }
 
 TargetFixture::TargetFixture(const std::string& journal_mode) : mapping_(target_mapping()) {
-  std::string name = ::testing::TempDir() + "switchback-target-XXXXXX";
-  folder_ = ::mkdtemp(name.data());
   {
     SQLite::Database database(path().string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE);
     database.exec("PRAGMA journal_mode = " + journal_mode);
     database.exec(kSchema);
   }
   SqliteInstall(path(), mapping_, "app").install();
-}
-
-TargetFixture::~TargetFixture() {
-  std::filesystem::remove_all(folder_);
 }
 
 std::unique_ptr<ChangeSink> TargetFixture::sink() const {

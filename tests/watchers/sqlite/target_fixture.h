@@ -16,6 +16,7 @@
 #include "state/model/table_map.h"
 #include "state/ports/change_sink.h"
 #include "state/ports/write_gate.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 
@@ -29,7 +30,6 @@ std::shared_ptr<const Mapping> target_mapping();
 class TargetFixture {
  public:
   explicit TargetFixture(const std::string& journal_mode);
-  ~TargetFixture();
   TargetFixture(const TargetFixture&) = delete;
   TargetFixture& operator=(const TargetFixture&) = delete;
 
@@ -45,7 +45,7 @@ class TargetFixture {
   std::string ask(const std::string& sql) const;
 
  private:
-  std::filesystem::path folder_;
+  test::TempFolder folder_;
   std::shared_ptr<const Mapping> mapping_;
 };
 
