@@ -67,7 +67,7 @@ struct PumpOptions {
   std::chrono::milliseconds quiet{1'000};
   /// How long housekeeping waits for such a moment: an application that never pauses has none, and
   /// the source may have a little to do at a time.
-  std::chrono::milliseconds restless{1'000};
+  std::chrono::milliseconds restless{100};
   std::uint64_t seed = 0;  // of the jitter in retries
   Trail* trail = nullptr;  // told of what is applied; outlives the pump
 };

@@ -29,6 +29,8 @@ ALLOWED = {
         "SQLite's busy handler: the lock of another process can only be tried again, until the deadline",
     ("sleep", "watchers/sqlite/open_readers.cpp", "std::this_thread::sleep_for("):
         "tells readers that stay from readers that pass: four looks, some milliseconds apart",
+    ("sleep", "watchers/sqlite/writer_pause.cpp", "std::this_thread::sleep_for("):
+        "between two looks at the number of commits: nothing tells when one is over, until the deadline",
     ("sleep", "replication/gate.cpp", "std::this_thread::sleep_for("):
         "between two tries at locks that others hold: they get their turn, until the deadline",
     ("sleep", "replication/reader.cpp", "std::this_thread::sleep_for("):

@@ -201,7 +201,7 @@ Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
   const std::stop_callback wake(stop, [this] { watch_.wake(); });
   while (!stop.stop_requested()) {
     if (in_batch_) return hand_out(out);
-    if (Clock::now() >= next_prune_) prune();
+    prune();
     if (owes_boundary_ || ledger_->last().value != position_.value) {
       if (gather()) continue;
       if (!stuck_) watch_.looked({}, false, true);
@@ -226,7 +226,7 @@ Pull FilesSource::pull(Chunk& out, Deadline deadline, std::stop_token stop) {
 
 // The acknowledged entry stays, to prove the position by, and what was not compared yet.
 void FilesSource::prune() {
-  next_prune_ = Clock::now() + kPruneEvery;
+  if (Clock::now() < next_prune_) return;
   std::uint64_t keep = acknowledged_.value;
   const bool bound =
       compared_ && (*compared_ == Position{} || compared_->history == acknowledged_.history);
@@ -235,6 +235,7 @@ void FilesSource::prune() {
   LedgerWrite write(*ledger_);
   ledger_->prune(keep);
   write.make_durable();
+  next_prune_ = Clock::now() + kPruneEvery;
 }
 
 Lag FilesSource::lag() {

@@ -2,13 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <chrono>
 #include <string>
 
 #include "state/base/advice.h"
 #include "state/base/error.h"
-#include "state/base/failpoint.h"
 #include "state/base/mutation.h"
 #include "watchers/sqlite/objects.h"
 
@@ -148,65 +145,6 @@ void LogReader::forked(const LogMark& mark, const char* what) const {
   throw Error(ErrorKind::kHistory, Retry::kNever,
               fmt::format("the log entry {} {}: this history has forked", mark.seq, what),
               {.object = store_, .next = kAdvice});
-}
-
-namespace {
-
-constexpr std::int64_t kPrunedAtOnce = 500;
-
-bool is_busy(const SQLite::Exception& error) {
-  return error.getErrorCode() == SQLITE_BUSY || error.getErrorCode() == SQLITE_LOCKED;
-}
-
-// Busy or not, the transaction must not outlive the attempt.
-Pruned prune_once(SQLite::Database& database, const LogMark& keep, std::int64_t first,
-                  const PruneLimits& limits) {
-  // With a rollback journal COMMIT needs the database for itself. Who took that at once either
-  // fails before anything was written, or makes others wait who have read nothing yet; asked for at
-  // the end, it fails after every transaction in between has failed to write.
-  const bool wal = in_wal_mode(database);
-  SQLite::Transaction transaction(database, wal ? SQLite::TransactionBehavior::IMMEDIATE
-                                                : SQLite::TransactionBehavior::EXCLUSIVE);
-  const auto end = std::chrono::steady_clock::now() + limits.wal_time;
-  // In another history the seqs mean other entries: leave them for whoever looks into it.
-  SQLite::Statement find(
-      database, fmt::format("SELECT 1 FROM main.{} WHERE seq = ?1 AND nonce = ?2", kLogTable));
-  find.bind(1, keep.seq);
-  find.bind(2, keep.nonce);
-  if (!find.executeStep()) return {};
-  find.reset();
-  Pruned done;
-  const std::int64_t last = std::min(keep.seq, first + limits.most_entries);
-  for (std::int64_t to = first; to < last;) {
-    to = wal ? std::min(last, to + kPrunedAtOnce) : last;
-    done.gone += database.exec(fmt::format("DELETE FROM main.{} WHERE seq < {}", kLogTable, to));
-    done.left = keep.seq - to;
-    if (wal && std::chrono::steady_clock::now() >= end) break;
-  }
-  failpoint("sqlite.prune.commit.before");
-  transaction.commit();
-  failpoint("sqlite.prune.commit.after");
-  return done;
-}
-
-}  // namespace
-
-std::optional<Pruned> prune_log(const std::filesystem::path& path, const LogMark& keep,
-                                const PruneLimits& limits) {
-  try {
-    SQLite::Database database = open_database(path, SqliteUse::kWrite);
-    database.setBusyTimeout(0);
-    // Losing a prune in a power failure brings entries back and nothing else; in WAL mode no fsync
-    // need keep the application's writers waiting.
-    if (in_wal_mode(database)) database.exec("PRAGMA synchronous = NORMAL");
-    const std::int64_t first =
-        database.execAndGet(fmt::format("SELECT min(seq) FROM main.{}", kLogTable)).getInt64();
-    if (keep.seq - first < limits.least_entries) return Pruned{};
-    return prune_once(database, keep, first, limits);
-  } catch (const SQLite::Exception& error) {
-    if (is_busy(error)) return std::nullopt;
-    throw_sqlite_error(error, path);
-  }
 }
 
 }  // namespace switchback

@@ -1,4 +1,4 @@
-// Reading and trimming the log of dirty keys that the capture triggers write. Every read checks the
+// Reading the log of dirty keys that the capture triggers write. Every read checks the
 // history: the entry we stand on must still be there with its nonce, and no seq may be missing
 // after it; otherwise the database is not the one the position was made in (a restored copy, a
 // power loss that took commits back). The source calls it within its snapshots; the gate asks it
@@ -7,9 +7,7 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
-#include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <optional>
 #include <span>
@@ -68,26 +66,5 @@ class LogReader {
   Prepared after_;
   std::vector<StoredValue> key_;
 };
-
-struct PruneLimits {
-  /// Fewer entries are not worth a write to the application's database.
-  std::int64_t least_entries = 20'000;
-  /// So many at most in one transaction, which the application's writers wait for.
-  std::int64_t most_entries = 50'000;
-  /// In WAL mode about so long: who has read and then wants to write does not wait there but fails,
-  /// so of a client with a hundred transactions a second at most one meets it.
-  std::chrono::microseconds wal_time{4'000};
-};
-
-struct Pruned {
-  std::int64_t gone = 0;
-  std::int64_t left = 0;  // that could go as well
-};
-
-/// Deletes entries before `keep`, which stays. One attempt, in a transaction of its own on a
-/// connection of its own, without waiting for any lock. None go if there are too few; nullopt if
-/// somebody else was writing: then nothing was done, and nobody disturbed.
-std::optional<Pruned> prune_log(const std::filesystem::path& database, const LogMark& keep,
-                                const PruneLimits& limits);
 
 }  // namespace switchback

@@ -15,6 +15,7 @@
 #include "watchers/sqlite/blind_spots.h"
 #include "watchers/sqlite/install.h"
 #include "watchers/sqlite/objects.h"
+#include "watchers/sqlite/prune.h"
 #include "watchers/sqlite/watch.h"
 
 namespace switchback {
@@ -107,6 +108,7 @@ class SqliteSource : public ChangeSource {
   void check_same_file();
   void find_owed();
   std::optional<LogMark> kept_from() const;
+  void prune(const LogMark& keep, bool quiet);
   void require_same_tables();
 
   const std::filesystem::path path_;
@@ -131,7 +133,8 @@ class SqliteSource : public ChangeSource {
   SourceCounts counts_;
   Clock::time_point last_change_{};
   Clock::time_point next_prune_{};
-  bool pruning_ = false;  // the last prune left some
+  bool pruning_ = false;                            // the last prune left some
+  std::optional<Clock::time_point> in_vain_since_;  // until a prune leaves none
   Clock::time_point next_try_{};
   Clock::time_point next_file_check_{};
 };
@@ -305,19 +308,29 @@ void SqliteSource::idle() {
   const auto now = Clock::now();
   if (!builder_ || now < next_prune_ || now < next_try_) return;
   const bool overdue = pruning_ || now >= next_prune_ + limits_.prune_every;
-  if (!overdue && now < last_change_ + limits_.prune_quiet) return;
+  const bool quiet = now >= last_change_ + limits_.prune_quiet;
+  if (!overdue && !quiet) return;
   const auto keep = kept_from();
   // What has yet to be compared stays; soon it will have been, and one prune takes it all.
   if (!keep || (!overdue && keep->seq < acknowledged_.seq)) return;
+  prune(*keep, quiet);
+}
+
+void SqliteSource::prune(const LogMark& keep, bool quiet) {
+  const auto now = Clock::now();
   PruneLimits limits = limits_.prune;
   if (pruning_) limits.least_entries = 1;
-  const auto pruned = prune_log(path_, *keep, limits);
+  const bool anyway = in_vain_since_ && now >= *in_vain_since_ + limits_.prune_anyway;
+  if (quiet || anyway) limits.pause_within = {};
+  const auto pruned = prune_log(path_, keep, limits);
   if (!pruned) {
     next_try_ = now + kBetweenTries;
+    if (!in_vain_since_) in_vain_since_ = now;
     return;
   }
   if (pruned->gone > 0) ++counts_.prunes;
   pruning_ = pruned->gone > 0 && pruned->left > 0;
+  if (!pruning_) in_vain_since_.reset();
   next_prune_ = now + (pruning_ ? limits_.prune_again : limits_.prune_every);
 }
 

@@ -14,7 +14,7 @@
 
 #include "state/model/table_map.h"
 #include "state/ports/change_source.h"
-#include "watchers/sqlite/log.h"
+#include "watchers/sqlite/prune.h"
 
 namespace switchback {
 
@@ -32,8 +32,10 @@ struct SqliteSourceLimits {
   /// Waited for a quiet moment as long again; then the log must not grow any further.
   std::chrono::milliseconds prune_every{120'000};
   /// Sooner, when the last one did not have the time for all.
-  std::chrono::milliseconds prune_again{500};
+  std::chrono::milliseconds prune_again{100};
   std::chrono::milliseconds prune_quiet{250};
+  /// Looked for a writer's pause as long in vain; then any moment will do.
+  std::chrono::milliseconds prune_anyway{5'000};
 
   /// Told how long each read transaction lasted; for tests and metrics. On the pump's thread.
   std::function<void(std::chrono::nanoseconds)> on_round;

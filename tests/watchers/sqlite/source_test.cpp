@@ -7,10 +7,7 @@
 #include <time.h>
 
 #include <algorithm>
-#include <atomic>
-#include <condition_variable>
 #include <fstream>
-#include <mutex>
 #include <random>
 #include <thread>
 
@@ -394,86 +391,6 @@ TEST_P(SourceTest, ALockedDatabaseIsWaitedFor) {
   }
   exec("COMMIT");
   expect_batch(1);
-}
-
-TEST_P(SourceTest, PrunesWhenDueAndNeverWhileParked) {
-  SqliteSourceLimits limits;
-  limits.prune = {.least_entries = 100, .most_entries = 1'000};
-  limits.prune_every = milliseconds(0);
-  limits.prune_quiet = milliseconds(0);
-  start(limits);
-  SQLite::Transaction transaction(store_->application());
-  for (int i = 0; i < 500; ++i)
-    exec(fmt::format("REPLACE INTO parent(id, name) VALUES ({}, 'x')", i));
-  transaction.commit();
-  const auto boundary = expect_batch(500);
-  const auto entries = [&] { return store_->number("SELECT count(*) FROM _switchback_log"); };
-  const std::int64_t before = entries();
-  source_->idle();
-  EXPECT_EQ(entries(), before) << "nothing was acknowledged yet";
-  EXPECT_GT(source_->lag().changes, 0u);
-  source_->acknowledge(*boundary);
-  EXPECT_EQ(source_->lag().changes, 0u);
-  source_->park();
-  EXPECT_EQ(entries(), before);
-  source_->idle();
-  EXPECT_EQ(entries(), 1);
-  EXPECT_EQ(source_->counts().prunes, 1u);
-  EXPECT_EQ(pull(milliseconds(20)), Pull::kIdle);
-  EXPECT_EQ(source_->counts().unexplained, 0u) << "our own write";
-  exec("INSERT INTO parent(id, name) VALUES (1000, 'after')");
-  expect_batch(1);
-  start({}, *boundary);
-  replica_ = std::make_unique<Replica>(store_->mapping());
-  EXPECT_TRUE(pull_batch(*source_, *replica_));
-  EXPECT_EQ(replica_->changes(), 1u);
-}
-
-// At most one transaction of an application fails for each prune, none for anything else, at a
-// hundred a second: one that hammers also meets a prune that gives the lock back, having come late.
-TEST_P(SourceTest, PrunesBesideAnApplicationThatNeverPauses) {
-  SqliteSourceLimits limits;
-  limits.prune = {.least_entries = 20, .most_entries = 1'000};
-  limits.prune_every = milliseconds(150);
-  limits.prune_quiet = milliseconds(60'000);
-  start(limits);
-  exec("INSERT INTO parent(id, name) VALUES (1, 'one')");
-  std::atomic<int> busy = 0, busy_commits = 0;
-  std::mutex mutex;
-  std::condition_variable_any pace;
-  std::jthread application([&](std::stop_token stop) {
-    SQLite::Database mine(store_->path().string(), SQLite::OPEN_READWRITE);
-    mine.setBusyTimeout(1'000);
-    mine.exec("PRAGMA synchronous = OFF");
-    std::unique_lock lock(mutex);
-    while (!stop.stop_requested()) {
-      pace.wait_for(lock, stop, milliseconds(10), [] { return false; });
-      int failed = 0;
-      for (const char* sql :
-           {"BEGIN", "SELECT name FROM parent", "UPDATE parent SET flag = 1", "COMMIT"}) {
-        failed = mine.tryExec(sql);
-        if (failed == SQLITE_BUSY && sql[0] == 'C') ++busy_commits;
-        if (failed != SQLITE_OK && failed != SQLITE_ROW) break;
-      }
-      if (sqlite3_get_autocommit(mine.getHandle()) != 0) continue;
-      ++busy;
-      mine.tryExec("ROLLBACK");
-    }
-  });
-  const Deadline deadline = Deadline::in(std::chrono::seconds(60));
-  while (source_->counts().prunes < 4 && !deadline.passed()) {
-    const auto boundary = pull_batch(*source_, *replica_, milliseconds(200));
-    if (boundary) source_->acknowledge(*boundary);
-    source_->idle();
-  }
-  application.request_stop();
-  application.join();
-  EXPECT_GE(source_->counts().prunes, 4u);
-  if (wal()) {
-    EXPECT_LE(static_cast<std::uint64_t>(busy), source_->counts().prunes);
-  }
-  EXPECT_EQ(busy_commits, 0);
-  EXPECT_EQ(source_->counts().unexplained, 0u);
 }
 
 double cpu_seconds() {

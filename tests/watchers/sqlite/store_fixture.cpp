@@ -52,6 +52,17 @@ LogMark StoreFixture::install_entry() {
   return {query.getColumn(0).getInt64(), query.getColumn(1).getInt64()};
 }
 
+LogMark StoreFixture::log_end() {
+  LogReader log(*application_, *mapping_, "app");
+  return log.last().value();
+}
+
+void StoreFixture::insert_parents(int count) {
+  SQLite::Transaction transaction(*application_);
+  for (int i = 0; i < count; ++i) exec("INSERT INTO parent(name) VALUES ('x')");
+  transaction.commit();
+}
+
 namespace {
 
 std::string cell_text(const Chunk& chunk, const Cell& cell) {

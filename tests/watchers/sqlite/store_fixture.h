@@ -39,6 +39,10 @@ class StoreFixture {
   void reopen();
   void close() { application_.reset(); }
   LogMark install_entry();
+  /// The newest entry of the log.
+  LogMark log_end();
+  /// So many new rows of `parent`, in one transaction.
+  void insert_parents(int count);
 
  private:
   void install();
