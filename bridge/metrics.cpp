@@ -15,6 +15,8 @@ namespace {
 using prometheus::Family;
 using prometheus::Gauge;
 using prometheus::Labels;
+// `Counter` alone is a sequence, or an AUTOINCREMENT.
+using CounterFamily = Family<prometheus::Counter>;
 
 constexpr std::array kDirections = {Direction::kForward, Direction::kReverse};
 constexpr std::array kSides = {Side::kOld, Side::kPostgres};
@@ -58,7 +60,7 @@ struct Metrics::Parts {
   Family<Gauge>& gauge(const std::string& name, const std::string& help) {
     return prometheus::BuildGauge().Name(name).Help(help).Labels(common).Register(registry);
   }
-  Family<prometheus::Counter>& counter(const std::string& name, const std::string& help) {
+  CounterFamily& counter(const std::string& name, const std::string& help) {
     return prometheus::BuildCounter().Name(name).Help(help).Labels(common).Register(registry);
   }
 
@@ -90,18 +92,16 @@ struct Metrics::Parts {
       gauge("switchback_verify_owed", "Changes applied and not compared on both sides yet.");
   Family<Gauge>& trailing = gauge("switchback_verify_trailing_rows_differing",
                                   "Rows that differed shortly after they were changed.");
-  Family<prometheus::Counter>& found = counter(
-      "switchback_verify_differences_total", "Differences found shortly after a row was changed.");
-  Family<prometheus::Counter>& dropped = counter(
-      "switchback_verify_dropped_total", "How often changes were too many to be compared in time.");
-  Family<prometheus::Counter>& changes =
-      counter("switchback_applied_changes_total", "Changes applied.");
-  Family<prometheus::Counter>& batches = counter("switchback_batches_total", "Batches committed.");
-  Family<prometheus::Counter>& flips = counter("switchback_flips_total", "Flips done.");
-  Family<prometheus::Counter>& prunes =
-      counter("switchback_log_prunes_total",
-              "Deletions of old log entries in the old store, each a write.");
-  Family<prometheus::Counter>& unexplained =
+  CounterFamily& found = counter("switchback_verify_differences_total",
+                                 "Differences found shortly after a row was changed.");
+  CounterFamily& dropped = counter("switchback_verify_dropped_total",
+                                   "How often changes were too many to be compared in time.");
+  CounterFamily& changes = counter("switchback_applied_changes_total", "Changes applied.");
+  CounterFamily& batches = counter("switchback_batches_total", "Batches committed.");
+  CounterFamily& flips = counter("switchback_flips_total", "Flips done.");
+  CounterFamily& prunes = counter("switchback_log_prunes_total",
+                                  "Deletions of old log entries in the old store, each a write.");
+  CounterFamily& unexplained =
       counter("switchback_unexplained_commits_total", "Commits in which capture saw nothing.");
   Family<prometheus::Histogram>& pauses = prometheus::BuildHistogram()
                                               .Name("switchback_flip_pause_seconds")

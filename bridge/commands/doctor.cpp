@@ -15,6 +15,7 @@
 #include "bridge/mending.h"
 #include "bridge/mending_record.h"
 #include "bridge/old_store.h"
+#include "bridge/open_gates.h"
 #include "bridge/signals.h"
 #include "bridge/supervisor.h"
 #include "state/base/json_text.h"
@@ -22,7 +23,6 @@
 namespace switchback {
 namespace {
 
-constexpr std::chrono::seconds kLookWithin{10};
 constexpr const char* kCannotBeTold = "what differs cannot be told before that is mended";
 
 /// What was found, without anything having been changed.

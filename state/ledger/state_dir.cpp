@@ -121,8 +121,9 @@ void StateDir::probe() const {
     struct stat ours {
     }, there{};
     if (::fstat(lock_.get(), &ours) != 0) state_dir_failed(path_, "look at the lock", errno);
-    if (::stat(lock_path(path_).c_str(), &there) != 0)
+    if (::stat(lock_path(path_).c_str(), &there) != 0) {
       state_dir_failed(path_, "look for the lock", errno);
+    }
     if (ours.st_ino != there.st_ino || ours.st_dev != there.st_dev) {
       throw Error(ErrorKind::kDisk, Retry::kNever, "the state directory was replaced by another",
                   {.object = path_.string(), .next = "stop this sidecar and start it again"});

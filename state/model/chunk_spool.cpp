@@ -28,8 +28,9 @@ UniqueFd open_unlinked(const std::filesystem::path& folder) {
   UniqueFd fd(::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (fd) return fd;
   // Not every file system has O_TMPFILE.
-  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT)
+  if (errno != EOPNOTSUPP && errno != EISDIR && errno != ENOENT) {
     spool_failed(folder, "open", errno);
+  }
   std::string name = (folder / "spool-XXXXXX").string();
   fd = UniqueFd(::mkostemp(name.data(), O_CLOEXEC));
   if (!fd) spool_failed(folder, "open", errno);
