@@ -40,13 +40,21 @@ class Journal:
         with open(self.path, "rb") as file:
             line = b""
             for line in file:
-                if b'"intent"' in line and line.endswith(b"\n"):
-                    last = max(last, json.loads(line)["seq"])
+                if b'"intent"' in line:
+                    last = max(last, self._seq(line))
         if line and not line.endswith(b"\n"):
             os.write(self.file, b"\n")      # the torn line of a killed run
         self._append([{"state": "start", "pid": os.getpid()}])
         self.thread.start()
         return last
+
+    @staticmethod
+    def _seq(line):
+        """Of an intent; 0 if it is the torn line of a killed run, at the end or with later runs behind it."""
+        try:
+            return json.loads(line)["seq"]
+        except ValueError:
+            return 0
 
     def intent(self, seq, op, writes):
         """In the kernel's hands before the attempt: a killed process leaves no write that nobody announced."""

@@ -23,6 +23,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 from cluster import ThrowAwayCluster  # noqa: E402  (the folder is no package)
 
+sys.path.insert(0, os.path.join(HERE, "..", "..", "configs", "common"))
+from client_parts import Journal  # noqa: E402
+
 CONFIG = os.path.join(HERE, "..", "..", "configs", "twitter")
 PYTHON = "/usr/bin/python3"
 PARENTS_FIRST = ["users", "tweets", "personality_analysis", "funnel_progress", "funnel_completion",
@@ -333,6 +336,20 @@ class CheckerTest(unittest.TestCase):
         copy_to_postgres(self.sqlite, self.url)
         code, lines, last = self.check("--original", self.before, journals=[journal])
         self.assertEqual((code, lines), (0, []), last)
+
+
+class JournalTest(unittest.TestCase):
+    def test_a_line_that_a_killed_run_tore_stops_no_later_run(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "journal.jsonl")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write('{"seq": 1, "state": "intent"}\n{"seq": 2, "state": "intent", "op": "an')
+            for number, last in ((1, 1), (2, 1), (3, 2)):
+                journal = Journal(path)
+                self.assertEqual(journal.start(), last, f"run {number}")
+                if number == 2:
+                    journal.intent(2, "again", [])
+                journal.close()
 
 
 if __name__ == "__main__":
