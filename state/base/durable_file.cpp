@@ -9,6 +9,7 @@
 #include <list>
 #include <mutex>
 #include <optional>
+#include <system_error>
 
 #include "state/base/error.h"
 #include "state/base/failpoint.h"
@@ -118,14 +119,22 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 void make_folder(const std::filesystem::path& path, mode_t mode) {
+  if (!path.has_filename()) return make_folder(path.parent_path(), mode);
   std::error_code code;
   if (std::filesystem::is_directory(path, code)) return;
-  std::filesystem::create_directories(path, code);
+  code.clear();
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), code);
+  // Never open to more than `mode`, not even for a moment: who dies in it, or looks, meets that.
+  failpoint("file.folder.before");
+  if (!code && ::mkdir(path.c_str(), mode) != 0) code.assign(errno, std::system_category());
+  failpoint("file.folder.after");
+  if (code == std::errc::file_exists && std::filesystem::is_directory(path)) return;
   if (code) {
     throw Error(ErrorKind::kDisk, Retry::kNever, "cannot create the folder: " + code.message(),
                 {.object = path.string(),
                  .next = "correct the path in the configuration, or let this user create it"});
   }
+  // What the umask took off.
   if (::chmod(path.c_str(), mode) != 0) fail_with_errno(path, "chmod");
 }
 

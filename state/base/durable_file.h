@@ -20,7 +20,8 @@ void replace_file(const std::filesystem::path& path, std::string_view contents, 
 /// Never for a store's own files: SQLite databases are opened through SQLite only.
 std::string read_file(const std::filesystem::path& path);
 
-/// Creates the folder and its parents, if missing, with `mode`; throws Error(kDisk).
+/// Creates the folder, if missing, with `mode`, and its parents; throws Error(kDisk). One that is
+/// there keeps its mode.
 void make_folder(const std::filesystem::path& path, mode_t mode);
 
 }  // namespace switchback

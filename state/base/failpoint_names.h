@@ -15,6 +15,8 @@ inline constexpr std::array kFailpointNames = std::to_array<std::string_view>({
     "file.rename.after",
     "file.folder_sync.before",
     "file.folder_sync.after",
+    "file.folder.before",
+    "file.folder.after",
     "flip.journal.decide.before",
     "flip.journal.decide.after",
     "flip.journal.clear.before",

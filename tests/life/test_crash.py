@@ -24,7 +24,7 @@ WAL_ONLY = ("sqlite.sink.sync.", "sqlite.sink.checkpoint.", "sqlite.sink.folder_
 OTHER_STORE = {Life: ("files.",), FilesLife: ("sqlite.",)}
 # What nobody comes upon but who mends a bridge: test_doctor.py dies of all of them.
 MENDING = ("sqlite.renew.", "mending.", "kept.", "resync.")
-PRUNED_FROM = 20_000  # entries of the log; PruneLimits in watchers/sqlite/log.h
+PRUNED_FROM = 20_000  # entries of the log; PruneLimits in watchers/sqlite/prune.h
 
 
 def registry():

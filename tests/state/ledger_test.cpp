@@ -89,6 +89,26 @@ TEST_F(Ledger, StateDirOpenToOthersIsRefusedWithTheCommand) {
   EXPECT_EQ(mode(path), 0755u);
 }
 
+TEST_F(Ledger, AFolderIsMadeWithItsModeWhateverTheUmask) {
+  const mode_t before = ::umask(077);
+  make_folder(folder_ / "run", 0755);
+  make_folder(folder_ / "new" / "ends with a slash" / "", 0755);
+  ::umask(0);
+  make_folder(folder_ / "state", 0700);
+  make_folder(folder_ / "run", 0700);
+  ::umask(before);
+  EXPECT_EQ(mode(folder_ / "run"), 0755u) << "it was there, and keeps its own";
+  EXPECT_EQ(mode(folder_ / "new" / "ends with a slash"), 0755u);
+  EXPECT_EQ(mode(folder_ / "new"), 0700u);
+  EXPECT_EQ(mode(folder_ / "state"), 0700u);
+  const std::filesystem::path folder = folder_;
+  std::ofstream(folder / "file") << "x";
+  EXPECT_THAT(message_of([&] { make_folder(folder / "file", 0700); }, ErrorKind::kDisk),
+              HasSubstr("File exists"));
+  EXPECT_THAT(message_of([&] { make_folder(folder / "file" / "state", 0700); }, ErrorKind::kDisk),
+              HasSubstr("Not a directory"));
+}
+
 TEST_F(Ledger, SecondSidecarIsRefusedByName) {
   StateDir first = StateDir::open(folder_);
   EXPECT_EQ(StateDir::holder(folder_), std::nullopt);
