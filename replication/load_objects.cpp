@@ -14,6 +14,10 @@
 namespace switchback {
 namespace {
 
+// Each repair moves rows away, so the next try meets fewer; more than a few would be a repair that
+// does not see what the server sees.
+constexpr int kMostRepairs = 5;
+
 // One row per object: table, sort, name, definition, expression, columns, weight, how to drop it.
 // Runs under search_path = pg_catalog, so that every name in a definition is qualified. Left alone
 // are objects whose storage or role could not be given back by their definition alone. A foreign
@@ -123,6 +127,12 @@ std::uint16_t rank_of(const Mapping& mapping, const std::string& table) {
   return map != nullptr ? map->rank : UINT16_MAX;
 }
 
+/// Of a constraint, by rows. Where there is nothing to repair, the other stream was quicker: it
+/// moved a row away that broke two of them.
+bool is_violation(const Error& error) {
+  return error.detail().sqlstate.starts_with("23");
+}
+
 bool made_already(const Error& error) {
   return error.detail().sqlstate == "42P07" || error.detail().sqlstate == "42710" ||
          error.detail().sqlstate == "42P16";
@@ -221,8 +231,6 @@ std::vector<DroppedObject> finishing_touches(Connection& connection, const Mappi
 
 void make_object(Connection& connection, const Mapping& mapping, std::string_view store,
                  const DroppedObject& object) {
-  // Each repair moves rows away, so the next try meets fewer; more than a few rounds would be a
-  // repair that does not see what the server sees.
   for (int round = 0;; ++round) {
     connection.exec(std::string("BEGIN; ") + kPassFence +
                     "; SET LOCAL maintenance_work_mem = '192MB'; SAVEPOINT switchback_make");
@@ -235,10 +243,12 @@ void make_object(Connection& connection, const Mapping& mapping, std::string_vie
       connection.exec("ROLLBACK TO SAVEPOINT switchback_make");
       if (made_already(error)) {
         forget(connection, mapping, object);
-      } else if (round < 5 && error.retry() == Retry::kLater && error.kind() == ErrorKind::kBusy) {
+      } else if (round < kMostRepairs && error.retry() == Retry::kLater &&
+                 error.kind() == ErrorKind::kBusy) {
         connection.exec("ROLLBACK");
         continue;
-      } else if (round >= 5 || !repair_for(connection, mapping, store, object, error)) {
+      } else if (round >= kMostRepairs ||
+                 !(repair_for(connection, mapping, store, object, error) || is_violation(error))) {
         connection.exec("ROLLBACK");
         throw;
       } else {
