@@ -114,7 +114,7 @@ void Pump::hold_housekeeping(bool held) {
   {
     std::unique_lock lock(mutex_);
     housekeeping_held_ = held;
-    if (held) changed_.wait(lock, [&] { return !job_runs_; });
+    if (held) changed_.wait(lock, [&] { return !occupied_; });
   }
   if (held) refuse_jobs(kFlipUnderWay);
 }
@@ -249,7 +249,7 @@ void Pump::flow(Parts& parts, std::stop_token stop) {
     changed_.notify_all();
   }
   begin_second_tries(parts);
-  last_change_ = rate_since_ = last_housekeeping_ = Deadline::Clock::now();
+  rate_since_ = last_housekeeping_ = Deadline::Clock::now();
   Chunk chunk;
   std::vector<Reject> rejects;
   try {
@@ -278,7 +278,6 @@ void Pump::take(const Chunk& chunk, Parts& parts, std::vector<Reject>& rejects) 
   if (options_.trail != nullptr) options_.trail->note(chunk);
   parts.sink->apply(chunk, rejects);
   if (second_tries_) second_tries_->note_applied(chunk);
-  last_change_ = Deadline::Clock::now();
   const std::uint64_t count = chunk.changes().size();
   rate_changes_ += count;
   if (chunk.boundary) {
@@ -385,7 +384,7 @@ bool Pump::run_jobs(Parts& parts) {
     Submitted next = std::move(jobs_.front());
     jobs_.pop_front();
     const Position applied = progress_.applied;
-    job_runs_ = true;
+    occupied_ = true;
     lock.unlock();
     std::exception_ptr failure;
     try {
@@ -396,7 +395,7 @@ bool Pump::run_jobs(Parts& parts) {
       parts.sink->rollback();
     }
     lock.lock();
-    job_runs_ = false;
+    occupied_ = false;
     progress_.quarantined = parts.sink->quarantined();
     changed_.notify_all();
     lock.unlock();
@@ -426,15 +425,25 @@ void Pump::try_again(Parts& parts) {
 }
 
 void Pump::housekeep(Parts& parts) {
+  if (Deadline::Clock::now() - last_housekeeping_ < options_.housekeeping_every) return;
   {
     const std::lock_guard lock(mutex_);
     if (housekeeping_held_ || mid_batch_) return;
+    occupied_ = true;
   }
-  const auto now = Deadline::Clock::now();
-  const bool quiet = now - last_change_ >= options_.quiet;
-  if (!quiet && now - last_housekeeping_ < options_.restless) return;
-  last_housekeeping_ = now;
-  parts.source->idle();
+  const auto done = [&] {
+    const std::lock_guard lock(mutex_);
+    occupied_ = false;
+    changed_.notify_all();
+  };
+  try {
+    parts.source->idle();
+  } catch (...) {
+    done();
+    throw;
+  }
+  done();
+  last_housekeeping_ = Deadline::Clock::now();
 }
 
 }  // namespace switchback

@@ -63,11 +63,8 @@ struct PumpProgress {
 struct PumpOptions {
   std::chrono::milliseconds retry_first{100};
   std::chrono::milliseconds retry_most{10'000};
-  /// How long nothing must have come before housekeeping may disturb the application.
-  std::chrono::milliseconds quiet{1'000};
-  /// How long housekeeping waits for such a moment: an application that never pauses has none, and
-  /// the source may have a little to do at a time.
-  std::chrono::milliseconds restless{100};
+  /// The source knows what is due and which moment is good; this is how often it is asked.
+  std::chrono::milliseconds housekeeping_every{100};
   std::uint64_t seed = 0;  // of the jitter in retries
   Trail* trail = nullptr;  // told of what is applied; outlives the pump
 };
@@ -105,7 +102,7 @@ class Pump {
   bool park(Deadline deadline);
   void resume();
   /// While held, the source does no housekeeping that could disturb the application, and no job is
-  /// begun: those that wait are refused, and one under way ends first.
+  /// begun: those that wait are refused, and what is under way ends first.
   void hold_housekeeping(bool held);
   /// Runs `job` on the pump's thread between two batches, when no transaction is open on either
   /// side, once and as soon as there is such a moment. The future has what it throws, after which
@@ -151,7 +148,7 @@ class Pump {
     std::promise<void> done;
   };
   std::deque<Submitted> jobs_;  // guarded by mutex_
-  bool job_runs_ = false;       // guarded by mutex_
+  bool occupied_ = false;       // guarded by mutex_: a job or housekeeping is under way
 
   // The pump's thread only.
   bool mid_batch_ = false;
@@ -163,7 +160,6 @@ class Pump {
   int failures_ = 0;
   std::minstd_rand random_;
   std::optional<Position> told_compared_;  // to this source
-  Deadline::Clock::time_point last_change_{};
   Deadline::Clock::time_point last_housekeeping_{};
   Deadline::Clock::time_point last_lag_{};
   Deadline::Clock::time_point rate_since_{};

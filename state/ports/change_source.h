@@ -64,8 +64,9 @@ class ChangeSource {
   /// hands out the keys of what lies between, as kOwed. Never called: nothing is owed.
   virtual void compared(const Position& /*position*/) noexcept {}
 
-  /// Housekeeping that may disturb the application (pruning); called by the pump between batches:
-  /// in quiet moments, and now and then when there are none. Never while a flip is under way.
+  /// Housekeeping that may disturb the application (pruning): what is due, if the moment is good.
+  /// Called by the pump now and then between two batches, never while a flip is under way; must be
+  /// over within some 100 ms.
   virtual void idle() = 0;
 
   /// Ends every read transaction and holds no lock until the next pull().

@@ -31,7 +31,7 @@ class PumpTest : public testing::Test {
         },
         PumpOptions{.retry_first = milliseconds(1),
                     .retry_most = milliseconds(5),
-                    .quiet = milliseconds(0)});
+                    .housekeeping_every = milliseconds(0)});
     pump->start();
     return pump;
   }
@@ -252,6 +252,22 @@ TEST_F(PumpJobTest, OneUnderWayEndsBeforeAFlipGoesOn) {
   EXPECT_TRUE(over);
   release.join();
   done.get();
+}
+
+TEST_F(PumpJobTest, HousekeepingUnderWayEndsBeforeAFlipGoesOn) {
+  std::promise<void> begun;
+  std::promise<void> go;
+  bool over = false;
+  from_->housekeep_once([&] {
+    begun.set_value();
+    go.get_future().wait();
+    over = true;
+  });
+  begun.get_future().wait();
+  std::thread release([&] { go.set_value(); });
+  pump_->hold_housekeeping(true);
+  EXPECT_TRUE(over);
+  release.join();
 }
 
 }  // namespace

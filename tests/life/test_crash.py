@@ -133,7 +133,7 @@ class MortalLife:
             self.prune()
 
     def prune(self):
-        """Only a quiet database with much to prune is pruned. Nobody reads it while the power can fail."""
+        """Only a database with much to prune is pruned. Nobody reads it while the power can fail."""
         application = self.life.sqlite()
         application.execute("BEGIN IMMEDIATE")
         entries = 0

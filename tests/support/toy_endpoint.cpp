@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "state/base/error.h"
 #include "state/base/wake.h"
@@ -104,6 +105,11 @@ void ToyStore::fail_commit(int nth, bool after) {
   fail_after_ = after;
 }
 
+void ToyStore::housekeep_once(std::function<void()> chore) {
+  const std::lock_guard lock(mutex_);
+  chore_ = std::move(chore);
+}
+
 void ToyStore::fork() {
   const std::lock_guard lock(mutex_);
   ++history_;
@@ -159,7 +165,12 @@ class ToySource : public ChangeSource {
   void acknowledge(const Position& durable) noexcept override { acknowledged_ = durable.value; }
   void compared(const Position& position) noexcept override { compared_ = position; }
   void idle() override {
-    const std::lock_guard lock(store_->mutex_);
+    std::unique_lock lock(store_->mutex_);
+    if (const auto chore = std::exchange(store_->chore_, {})) {
+      lock.unlock();
+      chore();
+      lock.lock();
+    }
     auto& log = store_->log_;
     const std::uint64_t keep =
         compared_ ? std::min(acknowledged_, compared_->value) : acknowledged_;

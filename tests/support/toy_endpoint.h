@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -47,6 +48,8 @@ class ToyStore {
   void tamper(TableId table, const ToyRow& key, const ToyRow& row);
   /// Throws a retryable Error on the N-th next commit, before (or after) it took effect.
   void fail_commit(int nth, bool after);
+  /// What its source does at its next idle().
+  void housekeep_once(std::function<void()> chore);
   /// Begins a new history, as a restored copy would.
   void fork();
 
@@ -74,6 +77,7 @@ class ToyStore {
   bool locked_ = false;
   std::optional<Position> applied_;
   std::map<ToyKey, std::string> quarantine_;
+  std::function<void()> chore_;
   int fail_in_ = 0;
   bool fail_after_ = false;
 };

@@ -30,7 +30,7 @@ ALLOWED = {
     ("sleep", "watchers/sqlite/open_readers.cpp", "std::this_thread::sleep_for("):
         "tells readers that stay from readers that pass: four looks, some milliseconds apart",
     ("sleep", "watchers/sqlite/writer_pause.cpp", "std::this_thread::sleep_for("):
-        "between two looks at the number of commits: nothing tells when one is over, until the deadline",
+        "between two looks for a commit of somebody else: no event tells when one is over, until the deadline",
     ("sleep", "replication/gate.cpp", "std::this_thread::sleep_for("):
         "between two tries at locks that others hold: they get their turn, until the deadline",
     ("sleep", "replication/reader.cpp", "std::this_thread::sleep_for("):

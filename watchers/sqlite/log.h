@@ -1,8 +1,8 @@
-// Reading the log of dirty keys that the capture triggers write. Every read checks the
-// history: the entry we stand on must still be there with its nonce, and no seq may be missing
-// after it; otherwise the database is not the one the position was made in (a restored copy, a
-// power loss that took commits back). The source calls it within its snapshots; the gate asks it
-// for the end. A LogReader belongs to one thread and must not outlive its database.
+// Reading the log of dirty keys that the capture triggers write. Every read checks the history: the
+// entry we stand on must still be there with its nonce, and no seq may be missing after it;
+// otherwise the database is not the one the position was made in (a restored copy, a power loss
+// that took commits back). The source calls it within its snapshots; the gate asks it for the end.
+// A LogReader belongs to one thread and must not outlive its database.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>

@@ -1,7 +1,7 @@
 // Trimming the log of dirty keys. Any write of ours can make an application's transaction fail: in
 // WAL mode one that has read before it writes does not wait for a lock but fails at once
 // (https://www.sqlite.org/lang_transaction.html, SQLITE_BUSY and SQLITE_BUSY_SNAPSHOT). So a prune
-// is short, and begins when such a transaction has just ended.
+// is short, and begins, where there is such a moment, when writers pause.
 #pragma once
 
 #include <chrono>

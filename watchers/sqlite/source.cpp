@@ -29,7 +29,7 @@ using Clock = Deadline::Clock;
 constexpr std::chrono::microseconds kBusyFirst{100};
 constexpr std::chrono::microseconds kBusyMost{2'000};
 constexpr int kBusyFastTries = 400;
-// How soon to try a prune again when somebody else was writing.
+// How soon to try a prune again when somebody else was writing, or nobody paused.
 constexpr std::chrono::milliseconds kBetweenTries{100};
 
 /// When each of the batches that are not acknowledged yet was seen, for lag(). Bounded: with very
@@ -108,7 +108,7 @@ class SqliteSource : public ChangeSource {
   void check_same_file();
   void find_owed();
   std::optional<LogMark> kept_from() const;
-  void prune(const LogMark& keep, bool quiet);
+  void prune(const LogMark& keep);
   void require_same_tables();
 
   const std::filesystem::path path_;
@@ -134,7 +134,7 @@ class SqliteSource : public ChangeSource {
   Clock::time_point last_change_{};
   Clock::time_point next_prune_{};
   bool pruning_ = false;                            // the last prune left some
-  std::optional<Clock::time_point> in_vain_since_;  // until a prune leaves none
+  std::optional<Clock::time_point> in_vain_since_;  // the first try; until a prune leaves none
   Clock::time_point next_try_{};
   Clock::time_point next_file_check_{};
 };
@@ -308,23 +308,21 @@ void SqliteSource::idle() {
   const auto now = Clock::now();
   if (!builder_ || now < next_prune_ || now < next_try_) return;
   const bool overdue = pruning_ || now >= next_prune_ + limits_.prune_every;
-  const bool quiet = now >= last_change_ + limits_.prune_quiet;
-  if (!overdue && !quiet) return;
+  if (!overdue && now < last_change_ + limits_.prune_quiet) return;
   const auto keep = kept_from();
   // What has yet to be compared stays; soon it will have been, and one prune takes it all.
   if (!keep || (!overdue && keep->seq < acknowledged_.seq)) return;
-  prune(*keep, quiet);
+  prune(*keep);
 }
 
-void SqliteSource::prune(const LogMark& keep, bool quiet) {
+void SqliteSource::prune(const LogMark& keep) {
   const auto now = Clock::now();
   PruneLimits limits = limits_.prune;
   if (pruning_) limits.least_entries = 1;
-  const bool anyway = in_vain_since_ && now >= *in_vain_since_ + limits_.prune_anyway;
-  if (quiet || anyway) limits.pause_within = {};
+  if (in_vain_since_ && now >= *in_vain_since_ + limits_.prune_anyway) limits.pause_within = {};
   const auto pruned = prune_log(path_, keep, limits);
   if (!pruned) {
-    next_try_ = now + kBetweenTries;
+    next_try_ = Clock::now() + kBetweenTries;
     if (!in_vain_since_) in_vain_since_ = now;
     return;
   }

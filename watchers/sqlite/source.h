@@ -1,8 +1,8 @@
 // A SQLite database as the origin of changes: wakes when somebody wrote, reads what the capture
 // triggers logged, and hands out batches of current rows. No read transaction stays open while a
 // chunk is on its way to the other side. Log entries that the other side has durably are deleted
-// now and then, in quiet moments only, because any write of ours can make an application's deferred
-// transaction fail. One thread, the pump's, except for wake().
+// now and then, when writers pause if they do, because any write of ours can make an application's
+// deferred transaction fail. One thread, the pump's, except for wake().
 #pragma once
 
 #include <chrono>
@@ -34,7 +34,8 @@ struct SqliteSourceLimits {
   /// Sooner, when the last one did not have the time for all.
   std::chrono::milliseconds prune_again{100};
   std::chrono::milliseconds prune_quiet{250};
-  /// Looked for a writer's pause as long in vain; then any moment will do.
+  /// So long after the first search for a writer's pause that was in vain, any moment will do,
+  /// until nothing is left to prune: the log must not grow any further.
   std::chrono::milliseconds prune_anyway{5'000};
 
   /// Told how long each read transaction lasted; for tests and metrics. On the pump's thread.

@@ -9,9 +9,9 @@
 namespace switchback {
 
 /// Waits for a commit that came after a pause of some milliseconds and is not followed by another
-/// at once. True then, and if nobody committed until the deadline; false if writers never paused.
-/// `database`: in WAL mode, with no transaction open; in rollback-journal mode each look would hold
-/// the writers off. Throws SQLite::Exception.
+/// at once. True then, and if nobody committed until the deadline; false if no such commit was
+/// seen. `database`: in WAL mode, with no transaction open; in rollback-journal mode each look
+/// would hold the writers off. Throws SQLite::Exception.
 bool wait_for_pause(SQLite::Database& database, Deadline deadline);
 
 }  // namespace switchback

@@ -4,7 +4,6 @@
 
 #include "state/base/error.h"
 #include "tests/watchers/sqlite/store_fixture.h"
-#include "watchers/sqlite/objects.h"
 
 namespace switchback {
 namespace {

@@ -1,4 +1,3 @@
-#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>
 
@@ -89,7 +88,7 @@ class SourcePruneTest : public ::testing::TestWithParam<const char*> {
   std::unique_ptr<ChangeSource> source_;
 };
 
-TEST_P(SourcePruneTest, WhenDueAndNeverWhileParked) {
+TEST_P(SourcePruneTest, WhenDueAndAcknowledged) {
   SqliteSourceLimits limits;
   limits.prune = {.least_entries = 100, .most_entries = 1'000, .wal_time = milliseconds(10'000)};
   limits.prune_every = milliseconds(0);
@@ -144,8 +143,38 @@ TEST_P(SourceBesideAHurry, TheLogIsPrunedAllTheSame) {
   store_.exec("INSERT INTO parent(id, name) VALUES (1, 'one')");
   Application application(store_.path(), milliseconds(0));
   EXPECT_TRUE(prunes(2));
-  application.join();
-  EXPECT_EQ(application.busy_commits(), 0u);
+}
+
+TEST_P(SourceBesideAHurry, AMomentIsLookedForUntilThatTakesTooLong) {
+  constexpr milliseconds kWithin{500};
+  SqliteSourceLimits limits = prune_often();
+  limits.prune.wal_time = milliseconds(10'000);
+  limits.prune.pause_within = kWithin;
+  limits.prune_every = limits.prune_anyway = milliseconds(0);
+  start(limits);
+  const auto seconds_of_idle = [&] {
+    const auto began = Deadline::Clock::now();
+    source_->idle();
+    return Deadline::Clock::now() - began;
+  };
+  const auto changes = [&] {
+    store_.insert_parents(100);
+    source_->acknowledge(pull_batch(*source_, replica_).value());
+  };
+  changes();
+  EXPECT_GE(seconds_of_idle(), kWithin);
+  EXPECT_EQ(source_->counts().prunes, 1u);
+  changes();
+  store_.exec("BEGIN IMMEDIATE");
+  source_->idle();
+  store_.exec("ROLLBACK");
+  EXPECT_EQ(source_->counts().prunes, 1u) << "somebody else was writing";
+  auto last = kWithin + milliseconds(1);
+  for (const Deadline deadline = Deadline::in(std::chrono::seconds(60));
+       source_->counts().prunes < 2 && !deadline.passed();) {
+    last = std::chrono::duration_cast<milliseconds>(seconds_of_idle());
+  }
+  EXPECT_LT(last, kWithin) << "no longer looked for";
 }
 
 INSTANTIATE_TEST_SUITE_P(JournalModes, SourcePruneTest, ::testing::Values("wal", "delete"));
