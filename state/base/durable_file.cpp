@@ -119,7 +119,10 @@ std::string read_file(const std::filesystem::path& path) {
 }
 
 void make_folder(const std::filesystem::path& path, mode_t mode) {
-  if (!path.has_filename()) return make_folder(path.parent_path(), mode);
+  // With a slash at its end.
+  if (!path.has_filename() && path.has_relative_path()) {
+    return make_folder(path.parent_path(), mode);
+  }
   std::error_code code;
   if (std::filesystem::is_directory(path, code)) return;
   code.clear();
@@ -128,13 +131,14 @@ void make_folder(const std::filesystem::path& path, mode_t mode) {
   failpoint("file.folder.before");
   if (!code && ::mkdir(path.c_str(), mode) != 0) code.assign(errno, std::system_category());
   failpoint("file.folder.after");
-  if (code == std::errc::file_exists && std::filesystem::is_directory(path)) return;
+  std::error_code gone;
+  if (code == std::errc::file_exists && std::filesystem::is_directory(path, gone)) return;
   if (code) {
     throw Error(ErrorKind::kDisk, Retry::kNever, "cannot create the folder: " + code.message(),
                 {.object = path.string(),
                  .next = "correct the path in the configuration, or let this user create it"});
   }
-  // What the umask took off.
+  // What the umask took off. Who dies before leaves a folder that is open to fewer.
   if (::chmod(path.c_str(), mode) != 0) fail_with_errno(path, "chmod");
 }
 

@@ -27,6 +27,17 @@ namespace {
 
 using ::testing::HasSubstr;
 
+class Umask {
+ public:
+  explicit Umask(mode_t mask) : before_(::umask(mask)) {}
+  ~Umask() { ::umask(before_); }
+  Umask(const Umask&) = delete;
+  Umask& operator=(const Umask&) = delete;
+
+ private:
+  mode_t before_;
+};
+
 class Ledger : public ::testing::Test {
  protected:
   static mode_t mode(const std::filesystem::path& path) {
@@ -90,13 +101,16 @@ TEST_F(Ledger, StateDirOpenToOthersIsRefusedWithTheCommand) {
 }
 
 TEST_F(Ledger, AFolderIsMadeWithItsModeWhateverTheUmask) {
-  const mode_t before = ::umask(077);
-  make_folder(folder_ / "run", 0755);
-  make_folder(folder_ / "new" / "ends with a slash" / "", 0755);
-  ::umask(0);
-  make_folder(folder_ / "state", 0700);
-  make_folder(folder_ / "run", 0700);
-  ::umask(before);
+  {
+    const Umask umask(077);
+    make_folder(folder_ / "run", 0755);
+    make_folder(folder_ / "new" / "ends with a slash" / "", 0755);
+    make_folder(folder_ / "run", 0700);
+  }
+  {
+    const Umask umask(0);
+    make_folder(folder_ / "state", 0700);
+  }
   EXPECT_EQ(mode(folder_ / "run"), 0755u) << "it was there, and keeps its own";
   EXPECT_EQ(mode(folder_ / "new" / "ends with a slash"), 0755u);
   EXPECT_EQ(mode(folder_ / "new"), 0700u);
@@ -107,6 +121,8 @@ TEST_F(Ledger, AFolderIsMadeWithItsModeWhateverTheUmask) {
               HasSubstr("File exists"));
   EXPECT_THAT(message_of([&] { make_folder(folder / "file" / "state", 0700); }, ErrorKind::kDisk),
               HasSubstr("Not a directory"));
+  make_folder("/", 0700);
+  message_of([] { make_folder("", 0700); }, ErrorKind::kDisk);
 }
 
 TEST_F(Ledger, SecondSidecarIsRefusedByName) {
