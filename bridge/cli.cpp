@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "bridge/config_reader.h"
 #include "bridge/error_json.h"
@@ -237,6 +238,22 @@ ExitCode report(const Error& error, bool json) {
   return exit_code(error.kind());
 }
 
+/// CLI11 would only say that a command is missing.
+std::optional<std::string> unknown_command(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  const CLI::App& asked = chosen.empty() ? app : *chosen.front();
+  const auto words = app.remaining(true);
+  std::vector<std::string> known;
+  for (const CLI::App* command : asked.get_subcommands([](const CLI::App*) { return true; })) {
+    if (!command->get_group().empty()) known.push_back(command->get_name());
+  }
+  if (known.empty() || words.empty() || words.front().starts_with('-')) return std::nullopt;
+  const std::string near = nearest_word(words.front(), known);
+  return fmt::format(
+      "there is no command \"{}\". Next: {}", words.front(),
+      near.empty() ? "switchback --help" : fmt::format("did you mean \"{}\"?", near));
+}
+
 }  // namespace
 
 ExitCode exit_code(ErrorKind kind) noexcept {
@@ -258,15 +275,16 @@ ExitCode exit_code(ErrorKind kind) noexcept {
 
 int run_cli(int argc, const char* const* argv, const Commands& commands) {
   Parsed parsed;
-  CLI::App app("Moves a live application from SQLite to PostgreSQL, and back, losing nothing.",
-               "switchback");
+  CLI::App app(
+      "Moves a live application from SQLite or JSON files to PostgreSQL, and back, losing nothing.",
+      "switchback");
   app.require_subcommand(1);
   app.set_version_flag("--version", "switchback " SWITCHBACK_VERSION);
   app.add_option("-c,--config", parsed.global.config, "the configuration")->capture_default_str();
   app.add_flag("--verbose", parsed.global.verbose, "log more");
   app.footer(
-      "exit codes: 0 done; 1 the answer is no, and nothing changed; 2 usage or configuration; 3 a "
-      "side could not be reached\nexample:\n  switchback -c switchback.toml check");
+      "exit codes: 0 done; 1 the answer is no; 2 usage or configuration; 3 a side could not be "
+      "reached\nexample:\n  switchback -c switchback.toml check");
   add_doing(app, parsed, commands);
   add_looking(app, parsed, commands);
   add_verify(app, parsed, commands);
@@ -284,6 +302,10 @@ int run_cli(int argc, const char* const* argv, const Commands& commands) {
     set_up_log(parsed.global.verbose ? LogLevel::kDebug : LogLevel::kInfo);
     return static_cast<int>(parsed.chosen());
   } catch (const CLI::ParseError& error) {
+    if (const auto why = unknown_command(app)) {
+      fmt::print(stderr, "switchback: {}\n", *why);
+      return static_cast<int>(ExitCode::kUsage);
+    }
     // exit() prints help or the message; its own codes are not ours.
     return static_cast<int>(app.exit(error) == 0 ? ExitCode::kDone : ExitCode::kUsage);
   } catch (const Error& error) {

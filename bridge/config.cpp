@@ -71,6 +71,17 @@ void check_secret(const ConfigReader& postgres, const Config& config) {
                             config.file.string()));
 }
 
+/// libpq takes what is no URL of its own for the name of a database on this host.
+void check_scheme(std::string_view conninfo) {
+  const auto scheme = conninfo.substr(0, conninfo.find("://"));
+  if (scheme.size() == conninfo.size() || scheme == "postgresql" || scheme == "postgres") return;
+  if (scheme.find('=') != scheme.npos) return;
+  throw Error(ErrorKind::kUsage, Retry::kNever,
+              fmt::format("it begins with {}://, which is no URL of PostgreSQL", scheme),
+              {.object = "DATABASE_URL",
+               .next = "set DATABASE_URL=postgresql://USER@HOST/DATABASE, or [postgres] url"});
+}
+
 void read_postgres(const ConfigReader& root, const Environment& environment, Config& config) {
   const auto postgres = root.sub("postgres");
   std::optional<std::string> url;
@@ -94,6 +105,7 @@ void read_postgres(const ConfigReader& root, const Environment& environment, Con
   } else if (database_url != nullptr && *database_url != '\0') {
     config.postgres_from = PostgresFrom::kDatabaseUrl;
     config.conninfo = database_url;
+    check_scheme(config.conninfo);
   } else if (libpq_knows(environment)) {
     config.postgres_from = PostgresFrom::kLibpq;
   }

@@ -97,7 +97,7 @@ std::optional<std::chrono::milliseconds> parse_duration(std::string_view text) {
 }
 
 std::string ConfigReader::key_name(std::string_view key) const {
-  if (key.empty()) return fmt::format("[{}]", path_);
+  if (key.empty()) return path_.empty() ? "the configuration" : fmt::format("[{}]", path_);
   return path_.empty() ? std::string(key) : fmt::format("[{}] {}", path_, key);
 }
 
@@ -168,7 +168,9 @@ std::optional<std::chrono::milliseconds> ConfigReader::duration(std::string_view
   if (!text) return std::nullopt;
   const auto span = parse_duration(*text);
   if (!span) {
-    fail(key, fmt::format("expected a duration such as \"500ms\" or \"2s\", found \"{}\"", *text));
+    fail(key, fmt::format(
+                  "expected a duration such as \"500ms\", \"2s\", \"10m\" or \"1h\", found \"{}\"",
+                  *text));
   }
   return span;
 }

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "bridge/conninfo.h"
@@ -28,7 +29,9 @@ std::vector<SideStatus> sides_of(const Config& config) {
   SideStatus old_side;
   old_side.side = Side::kOld;
   old_side.where = old_store_place(config).string();
-  old_side.up = true;
+  std::error_code code;
+  old_side.up = std::filesystem::exists(old_store_place(config), code);
+  if (!old_side.up) old_side.error = "there is no such file or folder";
   SideStatus postgres;
   postgres.side = Side::kPostgres;
   postgres.where = describe_conninfo(config.conninfo);
@@ -36,10 +39,8 @@ std::vector<SideStatus> sides_of(const Config& config) {
   return {old_side, postgres};
 }
 
-/// Only PostgreSQL can be unreachable, and only its errors carry a SQLSTATE.
 Side side_of(const Error& error) {
-  const bool postgres = error.kind() == ErrorKind::kUnreachable || !error.detail().sqlstate.empty();
-  return postgres ? Side::kPostgres : Side::kOld;
+  return error.detail().object == "PostgreSQL" ? Side::kPostgres : Side::kOld;
 }
 
 void note_error(Status& status, const Error& error) {

@@ -4,9 +4,11 @@
 #include <simdjson.h>
 
 #include <cstdlib>
+#include <filesystem>
 
 #include "bridge/commands/commands.h"
 #include "bridge/config.h"
+#include "state/base/error.h"
 #include "state/base/json_text.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/audit_check.h"
@@ -62,6 +64,14 @@ ExitCode audit_command(const GlobalOptions& global, const AuditOptions& options)
   const Config config =
       load_config(global.config, [](const char* name) { return std::getenv(name); });
   const AuditFindings found = check_audit(config.state_dir);
+  // Not one entry, and no file that could have lost them: as a mistyped folder looks.
+  if (options.check && !std::filesystem::exists(config.state_dir / kAuditFile) &&
+      found.faults.empty()) {
+    throw Error(ErrorKind::kRefused, Retry::kNever, "there is no audit log here",
+                {.object = config.state_dir.string(),
+                 .next = "name the bridge's own configuration with -c; `switchback run` begins the "
+                         "log"});
+  }
   if (options.check) {
     if (options.json) {
       fmt::print("{}\n", findings_json(found));
@@ -72,7 +82,9 @@ ExitCode audit_command(const GlobalOptions& global, const AuditOptions& options)
   }
   // A line is JSON already.
   for (const auto& line : found.lines) options.json ? fmt::print("{}\n", line) : print_entry(line);
-  if (found.lines.empty() && !options.json) fmt::print("nothing was done yet\n");
+  if (found.lines.empty() && !options.json) {
+    fmt::print("nothing was done yet, as {} says\n", config.state_dir.string());
+  }
   return ExitCode::kDone;
 }
 

@@ -1,11 +1,14 @@
 // `switchback check`: tries what the bridge needs on both sides. Changes nothing.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <filesystem>
 #include <utility>
 #include <vector>
 
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
+#include "bridge/old_store.h"
 #include "bridge/site.h"
 #include "state/base/json_text.h"
 #include "state/ledger/state_dir.h"
@@ -36,6 +39,11 @@ void add(std::vector<Line>& lines, std::string_view side, std::vector<Finding> f
   for (auto& finding : findings) lines.push_back({side, std::move(finding)});
 }
 
+auto failures(const std::vector<Line>& lines) {
+  return std::count_if(lines.begin(), lines.end(),
+                       [](const Line& line) { return line.finding.level == Level::kFailure; });
+}
+
 /// What lies on this host and belongs to neither side.
 std::vector<Finding> check_here(const Config& config) {
   std::error_code code;
@@ -51,9 +59,7 @@ std::vector<Finding> check_here(const Config& config) {
   }
 }
 
-std::vector<Line> look(const Config& config) {
-  std::vector<Line> lines;
-  add(lines, "here", check_here(config));
+void check_sides(const Config& config, std::vector<Line>& lines) {
   const Site site = open_site(config, SchemaUse::kTry);
   std::size_t flowing = 0;
   for (const auto& table : site.mapping->tables) flowing += table.flows() ? 1 : 0;
@@ -71,7 +77,28 @@ std::vector<Line> look(const Config& config) {
   }
   add(lines, "old", site.old_side->check());
   add(lines, "postgres", site.postgres->check());
-  return lines;
+}
+
+/// As far as one can see: what is wrong here is told even if a side cannot be reached.
+ExitCode look(const Config& config, std::vector<Line>& lines) {
+  add(lines, "here", check_here(config));
+  try {
+    check_sides(config, lines);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::kUnreachable) throw;
+    const bool postgres = error.detail().object == "PostgreSQL";
+    add(lines, postgres ? "postgres" : "old",
+        {{Level::kFailure, fmt::format("{}: {}", error.detail().object, error.message()),
+          error.detail().next}});
+    std::error_code code;
+    if (postgres && !std::filesystem::exists(old_store_place(config), code)) {
+      add(lines, "old",
+          {{Level::kFailure, fmt::format("there is no {}", old_store_place(config).string()),
+            "correct the path in the configuration"}});
+    }
+    return ExitCode::kUnreachable;
+  }
+  return failures(lines) == 0 ? ExitCode::kDone : ExitCode::kNo;
 }
 
 void print_text(const std::vector<Line>& lines) {
@@ -99,17 +126,17 @@ void print_json(const std::vector<Line>& lines, bool ok) {
 }  // namespace
 
 ExitCode check_command(const GlobalOptions& global, const CheckOptions& options) {
-  const std::vector<Line> lines = look(read_config(global));
-  std::size_t failures = 0;
-  for (const auto& line : lines) failures += line.finding.level == Level::kFailure ? 1 : 0;
+  std::vector<Line> lines;
+  const ExitCode result = look(read_config(global), lines);
+  const auto to_mend = failures(lines);
   if (options.json) {
-    print_json(lines, failures == 0);
+    print_json(lines, to_mend == 0);
   } else {
     print_text(lines);
-    fmt::print("{}\n", failures == 0 ? "all is ready: switchback run"
-                                     : fmt::format("{} to be mended first", failures));
+    fmt::print("{}\n", to_mend == 0 ? "all is ready: switchback run"
+                                    : fmt::format("{} to be mended first", to_mend));
   }
-  return failures == 0 ? ExitCode::kDone : ExitCode::kNo;
+  return result;
 }
 
 }  // namespace switchback

@@ -136,7 +136,8 @@ TEST(Config, SaysWhereWhatAndWhyOfEachMistake) {
        "[bridge] name: expected up to 40 letters, digits, \"_\" and \"-\", found \"a b\""},
       {"[bridge]\nname = \"\"\n", "[bridge] name: expected a string that is not empty"},
       {"[bridge]\nname = \"a\"\nmax_pause = \"fast\"\n",
-       "switchback.toml:3: [bridge] max_pause: expected a duration such as \"500ms\" or \"2s\", "
+       "switchback.toml:3: [bridge] max_pause: expected a duration such as \"500ms\", \"2s\", "
+       "\"10m\" or \"1h\", "
        "found "
        "\"fast\""},
       {"[bridge]\nname = \"a\"\nmax_pause = \"0s\"\n",

@@ -66,6 +66,14 @@ class Newcomer(unittest.TestCase):
     def wrong_configurations(self, life):
         self.types(life, USAGE, r"nowhere\.toml: there is no such configuration file", "run", config="nowhere.toml")
         self.types(life, USAGE, r"nothing says where PostgreSQL is.*DATABASE_URL", "run", DATABASE_URL="")
+        self.types(life, USAGE, r"DATABASE_URL: it begins with mysql://.*postgresql://USER@HOST", "run",
+                   DATABASE_URL="mysql://shop@db/shop")
+        self.types(life, USAGE, r'there is no command "statu".*did you mean "status"', "statu")
+        self.types(life, USAGE, r'there is no command "shw".*did you mean "show"', "quarantine", "shw")
+        self.types(life, USAGE, r'there is no command "frobnicate".*switchback --help', "frobnicate")
+        self.types(life, 0, r"Moves a live application from SQLite or JSON files", "--help")
+        self.types(life, NO, r"state: there is no audit log here", "audit", "--check")
+        self.types(life, 0, r"nothing was done yet, as .*/state says", "audit")
         with open(life.path("switchback.toml"), encoding="utf-8") as right:
             text = right.read()
         with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -88,6 +96,14 @@ class Newcomer(unittest.TestCase):
         away = "postgresql://nobody@127.0.0.1:1/x"
         self.types(life, UNREACHABLE, r"Connection refused.*check that the server runs", "check", DATABASE_URL=away)
         self.types(life, UNREACHABLE, r"postgres DOWN.*Connection refused.*all +not known", "status", DATABASE_URL=away)
+        with open(life.path("switchback.toml"), encoding="utf-8") as right, \
+                open(life.path("c.toml"), "w", encoding="utf-8") as wrong:
+            wrong.write(right.read().replace("twitter.db", "twiter.db"))
+        self.types(life, UNREACHABLE, r"old +DOWN .*twiter\.db +there is no such.*postgres DOWN", "status", config="c.toml",
+                   DATABASE_URL=away)
+        self.types(life, UNREACHABLE, r"old +DOWN .*twiter\.db.*there is no such.*postgres +up", "status", config="c.toml")
+        self.types(life, UNREACHABLE, r"ok +here.*failure +postgres.*refused.*failure +old.*twiter\.db.*2 to be mended",
+                   "check", config="c.toml", DATABASE_URL=away)
         with ThrowAwayCluster(wal_level="replica") as replica:
             self.types(life, NO, r"wal_level = replica.*fix: ALTER SYSTEM SET wal_level", "check",
                        DATABASE_URL=replica.url)
