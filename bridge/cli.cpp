@@ -240,11 +240,11 @@ ExitCode report(const Error& error, bool json) {
 
 /// CLI11 would only say that a command is missing.
 std::optional<std::string> unknown_command(const CLI::App& app) {
-  const auto chosen = app.get_subcommands();
-  const CLI::App& asked = chosen.empty() ? app : *chosen.front();
+  const CLI::App* asked = &app;
+  while (!asked->get_subcommands().empty()) asked = asked->get_subcommands().front();
   const auto words = app.remaining(true);
   std::vector<std::string> known;
-  for (const CLI::App* command : asked.get_subcommands([](const CLI::App*) { return true; })) {
+  for (const CLI::App* command : asked->get_subcommands([](const CLI::App*) { return true; })) {
     if (!command->get_group().empty()) known.push_back(command->get_name());
   }
   if (known.empty() || words.empty() || words.front().starts_with('-')) return std::nullopt;

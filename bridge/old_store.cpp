@@ -45,6 +45,16 @@ std::filesystem::path old_store_place(const Config& config) {
                            : config.stores.front().sqlite;
 }
 
+std::string old_store_missing(const Config& config) {
+  std::error_code code;
+  if (std::filesystem::exists(old_store_place(config), code)) return "";
+  return "there is no such file or folder";
+}
+
+Side side_of(const Error& error) {
+  return error.detail().object == "PostgreSQL" ? Side::kPostgres : Side::kOld;
+}
+
 std::vector<StoreSchema> read_old_schema(const Config& config) {
   std::vector<StoreSchema> schemas;
   for (const StoreConfig& store : config.stores) {

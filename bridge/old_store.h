@@ -10,6 +10,7 @@
 
 #include "bridge/config.h"
 #include "bridge/mapping_builder.h"
+#include "state/base/error.h"
 #include "state/ports/endpoint.h"
 
 namespace switchback {
@@ -20,6 +21,12 @@ std::string old_store_name(const Config& config);
 
 /// Where it lies, for people: the database, or the folder of the files (several: the first).
 std::filesystem::path old_store_place(const Config& config);
+
+/// What is wrong if nothing lies there; empty if something does.
+std::string old_store_missing(const Config& config);
+
+/// Which side an error speaks of: PostgreSQL's all say so.
+Side side_of(const Error& error);
 
 /// What the old store says of its tables; nothing of files, which have none. Throws Error.
 std::vector<StoreSchema> read_old_schema(const Config& config);

@@ -27,7 +27,7 @@ SideStatus side_status(const Config& config, const Picture& picture, Side side) 
   // Down is what an error says; a pump that is only just connecting has none.
   status.up = true;
   const auto& error = picture.error ? picture.error : picture.pump.error;
-  if (error && (error->detail().object == "PostgreSQL") == (side == Side::kPostgres)) {
+  if (error && side_of(*error) == side) {
     status.error = error->what();
     if (picture.pump.state == PumpState::kRetrying) status.retry_in = picture.pump.retry_in;
     // A side may answer and say no: a full disk, a table that was altered.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 
 #include "bridge/conninfo.h"
@@ -29,18 +28,13 @@ std::vector<SideStatus> sides_of(const Config& config) {
   SideStatus old_side;
   old_side.side = Side::kOld;
   old_side.where = old_store_place(config).string();
-  std::error_code code;
-  old_side.up = std::filesystem::exists(old_store_place(config), code);
-  if (!old_side.up) old_side.error = "there is no such file or folder";
+  old_side.error = old_store_missing(config);
+  old_side.up = old_side.error.empty();
   SideStatus postgres;
   postgres.side = Side::kPostgres;
   postgres.where = describe_conninfo(config.conninfo);
   postgres.up = true;
   return {old_side, postgres};
-}
-
-Side side_of(const Error& error) {
-  return error.detail().object == "PostgreSQL" ? Side::kPostgres : Side::kOld;
 }
 
 void note_error(Status& status, const Error& error) {

@@ -64,15 +64,14 @@ ExitCode audit_command(const GlobalOptions& global, const AuditOptions& options)
   const Config config =
       load_config(global.config, [](const char* name) { return std::getenv(name); });
   const AuditFindings found = check_audit(config.state_dir);
-  // Not one entry, and no file that could have lost them: as a mistyped folder looks.
-  if (options.check && !std::filesystem::exists(config.state_dir / kAuditFile) &&
-      found.faults.empty()) {
-    throw Error(ErrorKind::kRefused, Retry::kNever, "there is no audit log here",
-                {.object = config.state_dir.string(),
-                 .next = "name the bridge's own configuration with -c; `switchback run` begins the "
-                         "log"});
-  }
   if (options.check) {
+    // Not one entry, and no file that could have lost them: as a mistyped folder looks.
+    if (found.faults.empty() && !std::filesystem::exists(config.state_dir / kAuditFile)) {
+      throw Error(ErrorKind::kRefused, Retry::kNever, "there is no audit log here",
+                  {.object = config.state_dir.string(),
+                   .next = "name the bridge's own configuration with -c; `switchback run` begins "
+                           "the log"});
+    }
     if (options.json) {
       fmt::print("{}\n", findings_json(found));
     } else {

@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <utility>
 #include <vector>
 
@@ -86,14 +85,14 @@ ExitCode look(const Config& config, std::vector<Line>& lines) {
     check_sides(config, lines);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::kUnreachable) throw;
-    const bool postgres = error.detail().object == "PostgreSQL";
+    const bool postgres = side_of(error) == Side::kPostgres;
     add(lines, postgres ? "postgres" : "old",
         {{Level::kFailure, fmt::format("{}: {}", error.detail().object, error.message()),
           error.detail().next}});
-    std::error_code code;
-    if (postgres && !std::filesystem::exists(old_store_place(config), code)) {
+    const std::string missing = old_store_missing(config);
+    if (postgres && !missing.empty()) {
       add(lines, "old",
-          {{Level::kFailure, fmt::format("there is no {}", old_store_place(config).string()),
+          {{Level::kFailure, fmt::format("{}: {}", old_store_place(config).string(), missing),
             "correct the path in the configuration"}});
     }
     return ExitCode::kUnreachable;

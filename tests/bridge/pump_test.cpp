@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <functional>
 #include <future>
 #include <thread>
 
@@ -192,6 +194,23 @@ class PumpJobTest : public PumpTest {
     }
     return std::nullopt;
   }
+  /// `begin` hands the pump a chore, which lasts until after hold_housekeeping() was called.
+  void expect_a_flip_waits_for(
+      const std::function<void(const std::function<void()>& chore)>& begin) {
+    std::promise<void> begun;
+    std::promise<void> go;
+    std::atomic<bool> over = false;
+    begin([&] {
+      begun.set_value();
+      go.get_future().wait();
+      over = true;
+    });
+    begun.get_future().wait();
+    std::thread release([&] { go.set_value(); });
+    pump_->hold_housekeeping(true);
+    EXPECT_TRUE(over);
+    release.join();
+  }
 };
 
 TEST_F(PumpJobTest, ReadsKeysAnewAndLeavesThePositionAsItIs) {
@@ -238,36 +257,16 @@ TEST_F(PumpJobTest, IsRefusedDuringAFlipAndWhenThePumpEnds) {
 }
 
 TEST_F(PumpJobTest, OneUnderWayEndsBeforeAFlipGoesOn) {
-  std::promise<void> begun;
-  std::promise<void> go;
-  bool over = false;
-  auto done = pump_->submit([&](Pump::Parts&, const Position&) {
-    begun.set_value();
-    go.get_future().wait();
-    over = true;
+  std::future<void> done;
+  expect_a_flip_waits_for([&](const std::function<void()>& chore) {
+    done = pump_->submit([chore](Pump::Parts&, const Position&) { chore(); });
   });
-  begun.get_future().wait();
-  std::thread release([&] { go.set_value(); });
-  pump_->hold_housekeeping(true);
-  EXPECT_TRUE(over);
-  release.join();
   done.get();
 }
 
 TEST_F(PumpJobTest, HousekeepingUnderWayEndsBeforeAFlipGoesOn) {
-  std::promise<void> begun;
-  std::promise<void> go;
-  bool over = false;
-  from_->housekeep_once([&] {
-    begun.set_value();
-    go.get_future().wait();
-    over = true;
-  });
-  begun.get_future().wait();
-  std::thread release([&] { go.set_value(); });
-  pump_->hold_housekeeping(true);
-  EXPECT_TRUE(over);
-  release.join();
+  expect_a_flip_waits_for(
+      [&](const std::function<void()>& chore) { from_->housekeep_once(chore); });
 }
 
 }  // namespace

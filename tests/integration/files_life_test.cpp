@@ -17,6 +17,7 @@
 #include "bridge/verify/live.h"
 #include "state/base/error.h"
 #include "tests/support/postgres_cluster.h"
+#include "tests/support/temp_folder.h"
 
 namespace switchback {
 namespace {
@@ -79,9 +80,6 @@ constexpr const char* kNotes =
 class FilesLife : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string name = testing::TempDir() + "files_life_XXXXXX";
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
     fs::create_directories(folder_ / "app/talks");
     write("notes.json", kNotes);
     write("events.json", ring(1, 6));
@@ -93,10 +91,9 @@ class FilesLife : public ::testing::Test {
   void TearDown() override {
     supervisor_.reset();
     std::error_code code;
-    for (const auto& entry : fs::recursive_directory_iterator(folder_, code)) {
+    for (const auto& entry : fs::recursive_directory_iterator(folder_.path(), code)) {
       fs::permissions(entry.path(), fs::perms::owner_write, fs::perm_options::add, code);
     }
-    fs::remove_all(folder_, code);
   }
 
   void run() {
@@ -146,7 +143,7 @@ class FilesLife : public ::testing::Test {
     return true;
   }
 
-  fs::path folder_;
+  test::TempFolder folder_;
   std::string conninfo_;
   std::optional<Supervisor> supervisor_;
 };

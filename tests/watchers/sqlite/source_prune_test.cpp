@@ -2,8 +2,6 @@
 #include <sqlite3.h>
 
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <thread>
 
 #include "tests/watchers/sqlite/store_fixture.h"
@@ -18,7 +16,7 @@ using std::chrono::milliseconds;
 class Application {
  public:
   Application(const std::filesystem::path& path, milliseconds pause)
-      : thread_([this, path, pause](std::stop_token stop) { run(path, pause, stop); }) {}
+      : thread_(again_and_again(path, pause, [this](SQLite::Database& mine) { once(mine); })) {}
   void join() {
     thread_.request_stop();
     thread_.join();
@@ -27,18 +25,6 @@ class Application {
   std::uint64_t busy_commits() const { return busy_commits_; }
 
  private:
-  void run(const std::filesystem::path& path, milliseconds pause, const std::stop_token& stop) {
-    SQLite::Database mine(path.string(), SQLite::OPEN_READWRITE);
-    mine.setBusyTimeout(1'000);
-    mine.exec("PRAGMA synchronous = OFF");
-    std::mutex mutex;
-    std::condition_variable_any pace;
-    std::unique_lock lock(mutex);
-    while (!stop.stop_requested()) {
-      once(mine);
-      if (pause.count() != 0) pace.wait_for(lock, stop, pause, [] { return false; });
-    }
-  }
   void once(SQLite::Database& mine) {
     for (const char* sql :
          {"BEGIN", "SELECT name FROM parent", "UPDATE parent SET flag = 1 - flag", "COMMIT"}) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <stdlib.h>
 
+#include <condition_variable>
+#include <mutex>
 #include <stop_token>
 
 #include "state/ports/change_sink.h"
@@ -61,6 +63,22 @@ void StoreFixture::insert_parents(int count) {
   SQLite::Transaction transaction(*application_);
   for (int i = 0; i < count; ++i) exec("INSERT INTO parent(name) VALUES ('x')");
   transaction.commit();
+}
+
+std::jthread again_and_again(const std::filesystem::path& database, std::chrono::milliseconds pause,
+                             std::function<void(SQLite::Database&)> once) {
+  return std::jthread([=](const std::stop_token& stop) {
+    SQLite::Database mine(database.string(), SQLite::OPEN_READWRITE);
+    mine.setBusyTimeout(5'000);
+    mine.exec("PRAGMA synchronous = OFF");
+    std::mutex mutex;
+    std::condition_variable_any pace;
+    std::unique_lock lock(mutex);
+    while (!stop.stop_requested()) {
+      once(mine);
+      if (pause.count() != 0) pace.wait_for(lock, stop, pause, [] { return false; });
+    }
+  });
 }
 
 namespace {

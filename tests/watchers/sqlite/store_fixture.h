@@ -6,10 +6,13 @@
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "state/model/chunk.h"
 #include "state/model/table_map.h"
@@ -51,6 +54,11 @@ class StoreFixture {
   std::shared_ptr<const Mapping> mapping_;
   std::unique_ptr<SQLite::Database> application_;
 };
+
+/// An application on a connection of its own that does `once` again and again, `pause` apart, until
+/// the thread is stopped.
+std::jthread again_and_again(const std::filesystem::path& database, std::chrono::milliseconds pause,
+                             std::function<void(SQLite::Database&)> once);
 
 /// What a sink would hold: rows as text by key, with the foreign keys of the mapping checked at
 /// every single change, as PostgreSQL does.

@@ -3,9 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <condition_variable>
-#include <mutex>
-#include <stop_token>
 #include <thread>
 
 #include "tests/watchers/sqlite/store_fixture.h"
@@ -22,17 +19,8 @@ class WriterPauseTest : public ::testing::Test {
  protected:
   /// Commits again and again, `pause` apart, until it is destroyed.
   std::jthread writer(milliseconds pause) {
-    return std::jthread([this, pause](std::stop_token stop) {
-      SQLite::Database mine(store_.path().string(), SQLite::OPEN_READWRITE);
-      mine.setBusyTimeout(5'000);
-      mine.exec("PRAGMA synchronous = OFF");
-      std::mutex mutex;
-      std::condition_variable_any pace;
-      std::unique_lock lock(mutex);
-      while (!stop.stop_requested()) {
-        mine.exec("UPDATE parent SET flag = 1 - flag");
-        if (pause.count() != 0) pace.wait_for(lock, stop, pause, [] { return false; });
-      }
+    return again_and_again(store_.path(), pause, [](SQLite::Database& mine) {
+      mine.exec("UPDATE parent SET flag = 1 - flag");
     });
   }
   /// One try of many, because any thread may be held up at any time.
