@@ -154,13 +154,7 @@ struct AdminServer::Parts {
       answer_probe(out, handlers.primary() == Side::kPostgres);
     });
     server.Post("/flip", [this](const Request& in, Response& out) {
-      FlipOrder order = parse_flip_order(in.body);
-      if (in.has_param("to")) {
-        const auto to = parse_side(in.get_param_value("to"));
-        if (!to) throw Error(ErrorKind::kUsage, Retry::kNever, "to is old or postgres");
-        order.to = *to;
-      }
-      out.set_content(handlers.flip(order) + "\n", kJson);
+      out.set_content(handlers.flip(parse_flip_order(in.body)) + "\n", kJson);
     });
     server.Post("/quarantine", [this](const Request& in, Response& out) {
       out.set_content(handlers.quarantine(in.body) + "\n", kJson);

@@ -30,7 +30,8 @@ struct FlipOrder {
   std::string by;  // who asked, for the audit log
 };
 
-/// What the supervisor plugs in. All must be set; any may throw Error, which becomes the answer.
+/// What the sidecar plugs in. All that it asks for must be set; any may throw Error, which becomes
+/// the answer.
 struct AdminHandlers {
   std::function<bool()> ready;  // flowing, or settled with nothing to do
   std::function<Status()> status;

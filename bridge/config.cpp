@@ -161,6 +161,11 @@ void check_source(const ConfigReader& reader, std::string_view key, const std::s
               "sources with /, ^, $ and = are for tables that take from a [collection.NAME]");
 }
 
+void refuse_outside_collections(const ConfigReader& reader, const char* key) {
+  if (!reader.has(key)) return;
+  reader.fail(key, "only a table that takes from a [collection.NAME] has it", "take it out");
+}
+
 ColumnConfig read_column(const ConfigReader& columns, const std::string& name) {
   ColumnConfig out{.name = name, .from = name, .spellings = {}, .line = columns.line_of(name)};
   const toml::node* node = columns.table().get(name);
@@ -170,7 +175,8 @@ ColumnConfig read_column(const ConfigReader& columns, const std::string& name) {
     return out;
   }
   const ConfigReader column = *columns.sub(name);
-  column.allow({"from", "spelling"}, {"else", "type", "write", "zone"});
+  column.allow({"from", "spelling", "else", "type", "write"}, {"zone"});
+  for (const char* key : {"else", "type", "write"}) refuse_outside_collections(column, key);
   if (const auto from = column.string("from")) {
     out.from = *from;
     check_source(column, "from", out.from);
@@ -223,8 +229,7 @@ TableConfig read_table(const ConfigReader& table, const std::string& name, const
   const CollectionConfig* collection = from ? collection_of(config, *from) : nullptr;
   table.allow({"from", "only", "group", "orphans", "columns", "order", "at", "deletes", "where"});
   for (const char* key : {"order", "at", "deletes", "where"}) {
-    if (collection != nullptr || !table.has(key)) continue;
-    table.fail(key, "only a table that takes from a [collection.NAME] has it", "take it out");
+    if (collection == nullptr) refuse_outside_collections(table, key);
   }
   TableConfig out;
   out.line = table.line();
@@ -390,7 +395,7 @@ void require_postgres(const Config& config) {
   throw Error(ErrorKind::kUsage, Retry::kNever, "nothing says where PostgreSQL is",
               {.object = config.file.filename().string(),
                .next = "set DATABASE_URL=postgresql://USER@HOST/DATABASE, or PGHOST and the like, "
-                       "or [postgres] url"});
+                       "or [postgres] url, or [postgres] private = true"});
 }
 
 }  // namespace switchback

@@ -1,4 +1,4 @@
-// The figures of a bridge in Prometheus' text form. The supervisor counts events; gauges are set
+// The figures of a bridge in Prometheus' text form. The sidecar counts events; gauges are set
 // from a Status right before each scrape. Thread-safe.
 #pragma once
 

@@ -52,7 +52,10 @@ std::string old_store_missing(const Config& config) {
 }
 
 Side side_of(const Error& error) {
-  return error.detail().object == "PostgreSQL" ? Side::kPostgres : Side::kOld;
+  const std::string& object = error.detail().object;
+  const bool postgres =
+      object == "PostgreSQL" || object == "replication stream" || object.starts_with("slot ");
+  return postgres ? Side::kPostgres : Side::kOld;
 }
 
 std::vector<StoreSchema> read_old_schema(const Config& config) {

@@ -25,7 +25,8 @@ std::filesystem::path old_store_place(const Config& config);
 /// What is wrong if nothing lies there; empty if something does.
 std::string old_store_missing(const Config& config);
 
-/// Which side an error speaks of: PostgreSQL's all say so.
+/// Which side an error speaks of: PostgreSQL, its slot or its stream is named as the object; all
+/// else, a table's name alone too, counts as the old store's.
 Side side_of(const Error& error);
 
 /// What the old store says of its tables; nothing of files, which have none. Throws Error.

@@ -68,6 +68,12 @@ std::filesystem::path PrivatePostgres::tool(const char* name) const {
   return std::filesystem::path(binary_folder()) / name;
 }
 
+std::string PrivatePostgres::stop_command() const {
+  const std::string user = server_user();
+  return fmt::format("{}{} -D {} stop", user.empty() ? "" : "runuser -u " + user + " -- ",
+                     tool("pg_ctl").string(), data().string());
+}
+
 void PrivatePostgres::run(const std::vector<std::string>& command) const {
   ChildProcess child(command, {.log = folder_ / "setup.log", .user = server_user()});
   const int status = child.wait();

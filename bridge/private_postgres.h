@@ -29,6 +29,8 @@ class PrivatePostgres {
   void start_as_child();
   /// A URL for libpq, psycopg2 and psql alike.
   std::string url(const std::string& database = "postgres") const;
+  /// What a person types to stop the server. Throws Error(kUsage) if none is installed.
+  std::string stop_command() const;
 
  private:
   void make_cluster() const;

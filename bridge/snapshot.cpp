@@ -133,7 +133,8 @@ void finish_load(const Site& site, InitialLoad& load, Pump& pump, Reporter& repo
     reporter.begin(LoadStep::kRest);
     // Nothing is applied meanwhile: a constraint is built over one consistent state.
     if (!pump.park(Deadline::in(kParkWithin))) {
-      throw Error(ErrorKind::kBusy, Retry::kLater, "the pump does not come to rest");
+      throw Error(ErrorKind::kBusy, Retry::kLater, "the pump does not come to rest",
+                  {.next = "it is tried again; `switchback status` shows what it applies"});
     }
     load.build_rest(stop);
   }

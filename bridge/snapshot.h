@@ -1,7 +1,6 @@
 // The phase `snapshot`: a backup of the old store before the first trace of the bridge is put into
 // it, then the initial load into PostgreSQL while the application writes on. Every step is safe to
-// repeat, and a load that was killed resumes. Called by the supervisor's thread; load_progress may
-// be called from `report`, on that thread.
+// repeat, and a load that was killed resumes. Called by the supervisor's thread.
 #pragma once
 
 #include <cstdint>

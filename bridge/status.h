@@ -1,4 +1,4 @@
-// What a bridge is doing, as plain data: filled by the supervisor (or, when none runs, by reading
+// What a bridge is doing, as plain data: filled by the sidecar (or, when none runs, by reading
 // both sides), turned into the JSON that programs read, the text that people read, and back from
 // the JSON by the command line. Pure; a Status belongs to whoever holds it.
 #pragma once

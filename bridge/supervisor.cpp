@@ -245,7 +245,7 @@ void Supervisor::require_own_state() {
               "the bridge is installed, but this state directory knows nothing of it",
               {.object = config_.state_dir.string(),
                .next = "put the state directory back or correct [bridge] state_dir; if it is lost, "
-                       "stop every other switchback, `switchback abandon` and begin anew"});
+                       "stop every other switchback, then `switchback doctor --fix --yes`"});
 }
 
 void Supervisor::install() {
@@ -304,8 +304,13 @@ void Supervisor::recover_flip() {
 // A power loss may have taken back rows that were drained when the flip was decided; the closed
 // side still has them to give.
 bool Supervisor::drain_decided(const FlipDecision& decision, Deadline deadline) {
+  // Where they are all there, nothing that keeps the pump from starting keeps the flip from ending.
+  if (site_->of(decision.to).make_sink()->applied().reaches(decision.mark)) return true;
   start_pump(decision.to);
-  return pump()->wait_applied(decision.mark, deadline) && pump()->park(deadline);
+  if (pump()->wait_applied(decision.mark, deadline)) return pump()->park(deadline);
+  const PumpProgress progress = pump()->progress();
+  if (progress.state == PumpState::kStopped && progress.error) throw Error(*progress.error);
+  return false;
 }
 
 // While PostgreSQL is primary, nobody adds to the old store's log: the entry up to which PostgreSQL

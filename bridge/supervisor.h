@@ -46,8 +46,6 @@ struct Picture {
   LoadProgress load;                // in phase snapshot
   std::vector<TableStatus> tables;  // rows about, as of the last bring-up
   std::optional<Error> error;       // why start() is still trying
-  std::uint64_t flips = 0;          // since the sidecar started
-  std::chrono::microseconds last_pause{0};
 };
 
 /// The full comparison that a flip stands on, and whether it may.

@@ -175,8 +175,6 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
     const std::lock_guard lock(mutex_);
     picture_.primary = report.outcome.primary;
     picture_.epoch = report.outcome.epoch;
-    picture_.last_pause = report.outcome.pause;
-    ++picture_.flips;
   }
   try {
     conclude(request, by, report);

@@ -64,7 +64,6 @@ class Verifier {
   void end_clean(const std::string& why);
   Grounds grounds() const;
   static std::string what_changed(const Grounds& before, const Grounds& now);
-  std::chrono::steady_clock::time_point next_due() const;
   bool settled() const;
 
   Supervisor& supervisor_;

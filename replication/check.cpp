@@ -53,8 +53,16 @@ void check_server(Connection& sql, Findings& out, const std::string& slot) {
             "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server");
   const Result slots = sql.exec(
       "SELECT current_setting('max_replication_slots')::int - count(*), "
-      "count(*) FILTER (WHERE slot_name = $1) FROM pg_replication_slots",
+      "count(*) FILTER (WHERE slot_name = $1 AND database = current_database()), "
+      "coalesce(max(database) FILTER (WHERE slot_name = $1 AND database <> current_database()), "
+      "'') "
+      "FROM pg_replication_slots",
       {slot});
+  if (const std::string elsewhere = slots.string(0, 2); !elsewhere.empty()) {
+    out.fail(fmt::format("the database {} of this server has a slot named {}, as this bridge would",
+                         elsewhere, slot),
+             "give one of the two bridges another [bridge] name, before its first run");
+  }
   out.judge(slots.integer(0, 0) > 0 || slots.integer(0, 1) > 0, "a replication slot is free",
             "all replication slots are taken",
             fmt::format("ALTER SYSTEM SET max_replication_slots = {}; -- then restart the server",

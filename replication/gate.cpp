@@ -20,6 +20,7 @@ using std::chrono::milliseconds;
 
 // How long open() may wait for locks when nothing is prepared: recovery, with nobody waiting.
 constexpr milliseconds kRecoveryPatience{30'000};
+constexpr milliseconds kForTheOtherCommit{1'000};
 
 // How long a new slot may wait for transactions to end: a flip that has locked nothing yet.
 constexpr const char* kSlotPatience = "SET lock_timeout = '10s'";
@@ -237,6 +238,10 @@ bool PostgresGate::prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline)
       throw Error(ErrorKind::kBusy, Retry::kLater, "PostgreSQL's tables are locked by others");
     }
     open_locked(epoch, plan);
+    // Next the other side closes, and its COMMIT may end after the deadline. The flip is decided
+    // then: the server must not have ended this meanwhile.
+    connection_->exec(fmt::format("SET LOCAL idle_in_transaction_session_timeout = {}",
+                                  (deadline.remaining() + kForTheOtherCommit).count()));
   });
   if (done) {
     held_ = Held::kOpening;

@@ -6,6 +6,7 @@
 #include "replication/gate.h"
 #include "replication/meta.h"
 #include "replication/names.h"
+#include "state/base/advice.h"
 
 namespace switchback {
 namespace {
@@ -171,8 +172,7 @@ void add_slot(std::vector<GateCheck>& found, Connection& connection, const std::
       " FROM pg_replication_slots WHERE slot_name = $1",
       {slot});
   if (row.rows() == 0) {
-    found.push_back({"slot", fmt::format("the slot {} is gone", slot), limit, false,
-                     "`switchback status` says what is possible"});
+    found.push_back({"slot", fmt::format("the slot {} is gone", slot), limit, false, kDoctorFix});
     return;
   }
   const std::string status = row.string(0, 0);
@@ -185,8 +185,8 @@ void add_slot(std::vector<GateCheck>& found, Connection& connection, const std::
   }
   found.push_back(
       {"slot", fmt::format("the slot {} is {}: {} of WAL kept", slot, status, kept), limit, false,
-       "raise max_slot_wal_keep_size and wait until the lag is gone; a lost slot needs a full "
-       "comparison, see `switchback status`"});
+       status == "lost" ? std::string(kDoctorFix)
+                        : "raise max_slot_wal_keep_size and wait until the lag is gone"});
 }
 
 void add_wal_level(std::vector<GateCheck>& found, Connection& connection) {

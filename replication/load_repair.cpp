@@ -186,14 +186,17 @@ bool repair_for(Connection& connection, const Mapping& mapping, std::string_view
     return !shared.empty() && move_rows(connection, mapping, store, *map, shared, reason, state);
   }
   // Of rows that share a key in PostgreSQL's eyes the first one stays, as it would have when they
-  // had come one by one; of a primary key none does: which one is meant cannot be known.
+  // had come one by one; of a primary key none does: which one is meant cannot be known. Where rows
+  // stay that the old store drops, the last copy does: nobody may bring it again.
   std::string same;
   for (const auto& column : object.columns) {
     same += fmt::format("u.{0} = t.{0} AND ", quote_identifier(column));
   }
-  const std::string condition =
-      fmt::format("EXISTS (SELECT 1 FROM ONLY {} u WHERE {} u.ctid {} t.ctid)", quoted_name(*map),
-                  same, object.sort == 'p' ? "<>" : "<");
+  const std::string condition = fmt::format(
+      "EXISTS (SELECT 1 FROM ONLY {} u WHERE {} u.ctid {} t.ctid)", quoted_name(*map), same,
+      object.sort != 'p'  ? "<"
+      : map->keep_deleted ? ">"
+                          : "<>");
   return move_rows(connection, mapping, store, *map, condition, reason, state);
 }
 

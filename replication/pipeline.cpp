@@ -89,11 +89,9 @@ void Pipeline::take(std::size_t statement, Outcome& outcome) {
       if (!failed_before && must && std::to_string(*must) != PQcmdTuples(raw)) {
         outcome.error =
             RowError{"", "the row is not there, and its unchanged columns were not sent", "", ""};
-        outcome.failed = statement;
       }
     } else if (status != PGRES_PIPELINE_ABORTED && !failed_before) {
       outcome.error = row_error(raw);
-      outcome.failed = statement;
       if (!outcome.error) {
         fatal_ = std::move(result);
         fatal_statement_ = statement;

@@ -47,10 +47,9 @@ class Pipeline {
                      std::optional<std::uint64_t> must_affect = {});
 
   struct Outcome {
-    std::optional<RowError>
-        error;               // of the first statement that failed; the later ones did not run
-    std::size_t failed = 0;  // its number, from 0
-    std::string last_tag;    // command tag of the last statement
+    /// Of the first statement that failed; the later ones did not run.
+    std::optional<RowError> error;
+    std::string last_tag;  // command tag of the last statement
   };
   /// Waits for all results and leaves pipeline mode. Throws Error if a statement failed for another
   /// reason than its rows.

@@ -104,7 +104,7 @@ std::string groups_array(const Mapping& mapping, std::string_view store) {
 std::string slot_removal(const std::string& slot) {
   return fmt::format(
       "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = "
-      "{};\n",
+      "{} AND database = current_database();\n",
       quote_literal(slot));
 }
 

@@ -8,10 +8,13 @@ namespace {
 
 // Statements find rows by their key, whatever the planner last knew of the table's size: a fresh
 // table that grows by millions of rows must not keep a plan that reads all of it. The lock timeout
-// is also how long a server may need to notice that an earlier sink's process is gone.
+// is also how long a server may need to notice that an earlier sink's process is gone. One whose
+// host or network is gone says nothing: the server asks, or it would hold its lock for hours.
 constexpr const char* kSinkSettings =
     "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;"
-    "SET lock_timeout = '3s'";
+    "SET lock_timeout = '3s';"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;"
+    "SET tcp_user_timeout = '30s'";
 
 // Passes the fence, and marks the transaction so that the reverse source drops it. In one statement
 // to save a round of parsing; set_config() writes no WAL, so the mark still comes first.

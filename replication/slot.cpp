@@ -10,12 +10,16 @@
 namespace switchback {
 namespace {
 
+// Slots are the cluster's, not the database's: one of this name may be another bridge's, that of a
+// staging database beside this one with the same configuration, say.
 constexpr const char* kInspect =
-    "SELECT plugin, database, active_pid, confirmed_flush_lsn, restart_lsn, wal_status"
+    "SELECT plugin, database, active_pid, confirmed_flush_lsn, restart_lsn, wal_status,"
+    " coalesce(database = pg_catalog.current_database(), false)"
     " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
 constexpr const char* kDrop =
     "SELECT pg_catalog.pg_drop_replication_slot(slot_name)"
-    " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1";
+    " FROM pg_catalog.pg_replication_slots WHERE slot_name = $1"
+    " AND database = pg_catalog.current_database()";
 constexpr const char* kBirth =
     "SELECT born_lsn FROM switchback.slot WHERE bridge = $1 AND store = $2 AND slot = $3";
 constexpr const char* kRecordBirth =
@@ -52,7 +56,19 @@ SlotState inspect_slot(Connection& sql, const std::string& slot) {
   state.confirmed = lsn_at(result, 3);
   state.restart = lsn_at(result, 4);
   state.wal_status = result.string(0, 5);
+  state.is_here = result.boolean(0, 6);
   return state;
+}
+
+void require_free_name(const SlotState& state, const std::string& slot) {
+  if (!state.exists || state.is_here) return;
+  throw Error(ErrorKind::kRefused, Retry::kNever,
+              "another database of this server has a slot of this name" +
+                  (state.database.empty() ? "" : ": " + state.database),
+              {.object = "slot " + slot,
+               .sqlstate = {},
+               .next = "two bridges of one name on one server: `switchback abandon` one of them, "
+                       "and give it another [bridge] name"});
 }
 
 Lsn create_slot(Connection& replication, const std::string& slot) {
@@ -78,7 +94,8 @@ Lsn create_slot(Connection& replication, const std::string& slot) {
 
 void drop_slot(Connection& sql, const std::string& slot) {
   const Deadline patience = Deadline::in(kStreamEndPatience);
-  while (inspect_slot(sql, slot).active_pid && !patience.passed()) sql.exec(kBetweenLooks);
+  const auto is_busy = [](const SlotState& state) { return state.is_here && state.active_pid; };
+  while (is_busy(inspect_slot(sql, slot)) && !patience.passed()) sql.exec(kBetweenLooks);
   failpoint("pg.slot.drop.before");
   sql.exec(kDrop, {slot});
   failpoint("pg.slot.drop.after");
@@ -94,6 +111,7 @@ std::optional<Lsn> slot_birth(Connection& sql, std::string_view bridge, std::str
 void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
                      std::string_view store, const std::string& slot, Writers writers) {
   const SlotState state = inspect_slot(sql, slot);
+  require_free_name(state, slot);
   const bool healthy = state.exists && state.plugin == "pgoutput" && state.wal_status != "lost" &&
                        slot_birth(sql, bridge, store, slot).has_value();
   if (healthy) return;
@@ -112,6 +130,7 @@ void make_slot_ready(Connection& sql, Connection& replication, std::string_view 
 
 Lsn renew_slot(Connection& sql, Connection& replication, std::string_view bridge,
                std::string_view store, const std::string& slot) {
+  require_free_name(inspect_slot(sql, slot), slot);
   drop_slot(sql, slot);
   sql.exec(kForgetBirth, {std::string(bridge), std::string(store)});
   return create_slot(replication, slot);

@@ -17,6 +17,7 @@ namespace switchback {
 
 struct SlotState {
   bool exists = false;
+  bool is_here = false;  // in the database of the connection; slots are the cluster's
   std::string plugin, database;
   std::optional<std::int64_t> active_pid;
   Lsn confirmed;           // confirmed_flush_lsn: changes up to here will never be sent again
@@ -31,8 +32,11 @@ SlotState inspect_slot(Connection& sql, const std::string& slot);
 /// committed. Throws Error(kRefused) if the slot is there already.
 Lsn create_slot(Connection& replication, const std::string& slot);
 
-/// Drops it if it exists, once nobody streams from it: a server takes a moment to notice that its
-/// client has gone. Error(kBusy) if somebody still does after some seconds.
+/// Throws Error(kRefused) if another database of the cluster has a slot of this name.
+void require_free_name(const SlotState& state, const std::string& slot);
+
+/// Drops it if this database has it, once nobody streams from it: a server takes a moment to notice
+/// that its client has gone. Error(kBusy) if somebody still does after some seconds.
 void drop_slot(Connection& sql, const std::string& slot);
 
 /// Where the slot began, if that is on record.
@@ -44,7 +48,8 @@ enum class Writers { kFenced, kPossible };
 
 /// Makes sure there is a healthy slot whose birth is on record; keeps one that is. Any other is
 /// made anew if all writers are fenced, so that no change can fall between an old slot and a new
-/// one; else throws Error(kHistory). Idempotent; a crash in between is mended by the next call.
+/// one; else throws Error(kHistory); Error(kRefused) if another database has its name. Idempotent;
+/// a crash in between is mended by the next call.
 void make_slot_ready(Connection& sql, Connection& replication, std::string_view bridge,
                      std::string_view store, const std::string& slot, Writers writers);
 

@@ -147,7 +147,9 @@ Lsn PostgresSource::check_slot(const Position& applied) {
     throw Error(ErrorKind::kRefused, Retry::kNever,
                 fmt::format("the slot belongs to database '{}' and plugin '{}'", slot.database,
                             slot.plugin),
-                {.object = "slot " + names_.slot});
+                {.object = "slot " + names_.slot,
+                 .sqlstate = {},
+                 .next = "let whoever made it drop it; then: " + std::string(kDoctorFix)});
   }
   const Result end = sql.exec("SELECT pg_catalog.pg_current_wal_flush_lsn()");
   const auto flushed = parse_lsn(end.text(0, 0));

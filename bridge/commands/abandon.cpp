@@ -6,6 +6,7 @@
 #include "bridge/commands/commands.h"
 #include "bridge/commands/common.h"
 #include "bridge/mending_record.h"
+#include "bridge/private_postgres.h"
 #include "bridge/site.h"
 #include "state/ledger/audit.h"
 #include "state/ledger/state_dir.h"
@@ -63,8 +64,8 @@ ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& opti
   fmt::print("every trace is off; the old store is primary, as before. Backups stay in {}\n",
              config.state_dir.string());
   if (config.postgres_from == PostgresFrom::kPrivate) {
-    fmt::print("the private PostgreSQL still runs, with the rows in it: pg_ctl -D {}/data stop\n",
-               private_postgres_folder(config).string());
+    fmt::print("the private PostgreSQL still runs, with the rows in it; to stop it: {}\n",
+               PrivatePostgres(private_postgres_folder(config)).stop_command());
   }
   return ExitCode::kDone;
 }

@@ -19,8 +19,9 @@
 namespace switchback {
 namespace {
 
-// A flip waits out several tries and makes a slot first; past this the sidecar hangs.
-constexpr std::chrono::minutes kFlipLimit{5};
+// A comparison of four minutes, a slot, and five tries of a minute each; past this the sidecar
+// hangs.
+constexpr std::chrono::minutes kFlipLimit{12};
 
 std::string flip_alone(const Config& config, const FlipOrder& order) {
   require_installed(config);

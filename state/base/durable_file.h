@@ -1,5 +1,5 @@
-// Small files that must survive a crash whole: the flip journal, the run folder's `primary`, the
-// token, the removal scripts. Every replacement of a file in the project goes through here.
+// Small files that must survive a crash whole: the flip journal, the token, the removal scripts.
+// Every small file of ours is replaced through here, but the run folder's `primary` (run_dir.h).
 #pragma once
 
 #include <sys/types.h>

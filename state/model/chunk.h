@@ -18,10 +18,10 @@
 namespace switchback {
 
 enum class Op : std::uint8_t {
-  kUpsert,    // row() is the new image, key() its key; old_key() set: the row was renamed
+  kUpsert,    // row() is the new image, its first key_width cells the key; old_key() set: renamed
   kDelete,    // row() is the key alone
   kTruncate,  // no cells
-  kMisfit,    // row() is the key alone; reason() says why the source's row cannot be expressed
+  kMisfit,    // row() is the key alone; Change::reason says why the source's row does not fit
 };
 
 /// Indexes into the chunk that holds it.

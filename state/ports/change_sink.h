@@ -54,7 +54,8 @@ class ChangeSink {
   /// Gives up the open transaction, if there is one.
   virtual void rollback() noexcept = 0;
 
-  /// The last position that would survive a power loss now: the only one to acknowledge.
+  /// The last position that would survive a power loss now: the only one to acknowledge. Throws
+  /// what a sync behind the commits met.
   virtual Position durable() = 0;
 
   /// Open quarantine entries at this side; accepted ones are not open.

@@ -101,7 +101,8 @@ class Endpoint {
     return nullptr;
   }
 
-  /// The statements that install() would run now, in order; empty if all is in place.
+  /// The statements that install() would run now, in order; empty if all is in place. Throws what
+  /// install() would throw.
   virtual std::vector<std::string> plan_install() = 0;
   /// Puts capture, fences and book-keeping in place, the old side open and PostgreSQL closed, at
   /// epoch 1. Idempotent; leaves an existing gate state alone.

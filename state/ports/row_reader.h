@@ -29,6 +29,7 @@ class RowReader {
 
   /// Appends the next rows as upserts (misfits where a row cannot be expressed) until the chunk is
   /// full, the reader's own limit on one snapshot is reached or the table ends; moves the cursor.
+  /// Throws Error(kHistory, later) if the cursor no longer means a place: begin with an empty one.
   virtual Window scan(TableId table, ScanCursor& cursor, Chunk& out) = 0;
 
   /// For each key of `keys` (any change of the chunk, its first key_width cells) appends an upsert

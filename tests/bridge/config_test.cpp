@@ -174,7 +174,7 @@ TEST(Config, SaysWhereWhatAndWhyOfEachMistake) {
        "found "
        "\"isoms\""},
       {least + "[table.t.columns]\nc = { from = \"c\", else = \"d\" }\n",
-       "else: not in this version yet"},
+       "else: only a table that takes from a [collection.NAME] has it. Next: take it out"},
       {"[bridge]\nname = \"a\"\n[store.s]\nsqlite = \"a\"\ntables = []\n",
        "or a list of table names, found []"},
   };

@@ -12,6 +12,8 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import Life, PROGRAM, wait_until  # noqa: E402
 from tampering import file_unseen, postgres_unseen, sqlite_unseen  # noqa: E402
 
+# What a flip may wait for the comparison that it needs, where other tests want the processor too.
+A_COMPARISON = 240
 PLANTED = int(os.environ.get("SWITCHBACK_VERIFY_PLANTED", "60"))
 
 
@@ -155,7 +157,7 @@ class Verify(unittest.TestCase):
             self.finds_and_repairs(life, lambda *s: postgres_unseen(life.postgres(), *s), one, "postgres")
             self.finds_and_repairs(life, lambda *s: sqlite_unseen(life.path(life.store), *s), one, "old")
             self.last_verify_is_told(life)
-            life.flip_when_ready("cutover")
+            life.flip_when_ready("cutover", A_COMPARISON)
             life.let_it_write(50)
             report = self.identical(life, times)
             print(f"{rows} rows reverse: {report['took_ms']} ms")
@@ -179,7 +181,7 @@ class Verify(unittest.TestCase):
             one.make_files()
             self.identical(life, 2)
             self.names_and_repairs(life, self.in_postgres(life, one))
-            life.flip_when_ready("cutover")
+            life.flip_when_ready("cutover", A_COMPARISON)
             life.let_it_write(20)
             self.identical(life, 2)
             self.names_and_repairs(life, self.in_postgres(life, one))

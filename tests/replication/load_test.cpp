@@ -172,6 +172,27 @@ TEST_F(LoadTest, KeysFromTheLogAreRemovedBeforeTheyAreUnique) {
   EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "2998");
 }
 
+// A ring drops its oldest entries while it is copied: the pump will find them gone, and what is not
+// in PostgreSQL by then is nowhere.
+TEST_F(LoadTest, OfRowsThatAreKeptTheLastCopyStays) {
+  mapping_->tables[index(kParent)].keep_deleted = true;
+  rows_[kParent].push_back({17, "read a second time"});
+  rows_[kParent].push_back({20, "read a second time, and not in the log"});
+  InitialLoad one_load = load();
+  one_load.copy({});
+  Chunk keys;
+  for (const int id : {17, 18, 4000}) {
+    keys.add(Cell::integer(id));
+    keys.end_delete(kParent);
+  }
+  one_load.remove_keys(keys);
+  one_load.build_keys();
+  EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "3000");
+  EXPECT_EQ(one("SELECT name FROM public.parent WHERE id = 17"), "read a second time");
+  EXPECT_EQ(one("SELECT name FROM public.parent WHERE id = 20"),
+            "read a second time, and not in the log");
+}
+
 TEST_F(LoadTest, TablesWithRowsKeepTheirKeysAndTakeUpserts) {
   sql_.exec(
       "BEGIN; SET LOCAL switchback.applying = 'on';"

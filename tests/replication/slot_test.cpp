@@ -1,6 +1,7 @@
 // Dropping a slot whose reader has only just gone.
 #include "replication/slot.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -42,6 +43,39 @@ TEST(Slot, IsDroppedOnceItsReaderHasGone) {
     source.reset();
   });
   drop_slot(sql, slot);
+  EXPECT_FALSE(inspect_slot(sql, slot).exists);
+}
+
+// Slots are the cluster's: a staging database beside the real one, both with one configuration.
+TEST(Slot, OfAnotherDatabaseIsLeftAlone) {
+  struct Bridge {
+    std::string conninfo = test::PostgresCluster::shared().fresh_database();
+    std::unique_ptr<Endpoint> endpoint;
+    Bridge() {
+      Connection::open(conninfo, "test").exec(kTestPostgresSchema);
+      endpoint = open_postgres({.conninfo = conninfo, .store = "app", .drop_constraints = true},
+                               test_mapping());
+      endpoint->install();
+    }
+  };
+  Bridge real, staging;
+  real.endpoint->make_gate("all")->make_ready_to_open();
+  Connection sql = Connection::open(real.conninfo, "test");
+  const std::string slot =
+      sql.exec("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+          .string(0, 0);
+  staging.endpoint->make_gate("all")->settle_closed();
+  EXPECT_TRUE(inspect_slot(sql, slot).is_here);
+  try {
+    staging.endpoint->make_gate("all")->make_ready_to_open();
+    ADD_FAILURE() << "it took a slot of another database for its own";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kRefused);
+    EXPECT_THAT(error.what(), testing::HasSubstr("another database of this server has a slot"));
+  }
+  staging.endpoint->remove();
+  EXPECT_TRUE(inspect_slot(sql, slot).is_here);
+  real.endpoint->remove();
   EXPECT_FALSE(inspect_slot(sql, slot).exists);
 }
 

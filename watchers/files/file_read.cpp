@@ -7,6 +7,7 @@
 
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
+#include "watchers/files/write_fence.h"
 
 namespace switchback {
 namespace {
@@ -28,7 +29,10 @@ bool is_link(int error) {
 bool make_folder(int around, const char* name) {
   struct stat like {};
   if (::fstat(around, &like) != 0) return false;
-  if (::mkdirat(around, name, like.st_mode & 07777) != 0) return errno == EEXIST;
+  {
+    const LentWrite lent(around);
+    if (::mkdirat(around, name, like.st_mode & 07777) != 0) return errno == EEXIST;
+  }
   if (::fchownat(around, name, like.st_uid, like.st_gid, AT_SYMLINK_NOFOLLOW) != 0 &&
       errno != EPERM) {
     return false;

@@ -1,6 +1,6 @@
-// A set of JSON files and folders as an endpoint. install() makes the ledger with its first
-// generation; nothing is added to the application's folders but the fence's mode bits while
-// PostgreSQL is primary.
+// A set of JSON files and folders as an endpoint. install() makes the ledger with the
+// beginning of its log; nothing is added to the application's folders but the fence's mode bits
+// while PostgreSQL is primary.
 #pragma once
 
 #include <filesystem>

@@ -16,6 +16,7 @@
 #include "state/base/file_calls.h"
 #include "watchers/files/file_losses.h"
 #include "watchers/files/file_read.h"
+#include "watchers/files/write_fence.h"
 
 namespace switchback {
 namespace {
@@ -32,8 +33,7 @@ std::string temporary_name(std::string_view name) {
   return fmt::format("{}{:016x}{:016x}", kTemporaryPrefix, hash.high, hash.low);
 }
 
-// A folder to write in, found without following a link. The fence may have taken its owner's right
-// to write, which is lent while this lives.
+// The folder a file is in, found without following a link.
 class Folder {
  public:
   Folder(const FileWrite& write, FolderUse use) : name_(write.path) {
@@ -41,29 +41,22 @@ class Folder {
     fd_ = open_folder_of(write.root, name, use);
     error_ = errno;
     name_ = name;
-    struct stat now {};
-    if (!fd_ || ::faccessat(fd_.get(), ".", W_OK, AT_EACCESS) == 0) return;
-    if (::fstat(fd_.get(), &now) != 0) return;
-    if (::fchmod(fd_.get(), (now.st_mode & 07777) | S_IWUSR) == 0) lent_ = now.st_mode & 07777;
   }
-  ~Folder() {
-    // Only the owner can have been lent anything, so it can be taken back.
-    if (lent_) (void)::fchmod(fd_.get(), *lent_);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
 
   explicit operator bool() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
   int error() const { return error_; }  // why there is none
   const char* name() const { return name_.c_str(); }
   std::string temporary() const { return temporary_name(name_); }
+  void remove_temporary() const {
+    const LentWrite lent(fd());
+    ::unlinkat(fd(), temporary().c_str(), 0);
+  }
 
  private:
   UniqueFd fd_;
   int error_ = 0;
   std::string name_;
-  std::optional<mode_t> lent_;
 };
 
 void sync_folder(int folder, const fs::path& path) {
@@ -121,6 +114,16 @@ void dress(const Folder& folder, int fd, const NewFileLooks& born, const fs::pat
   set_looks(fd, born.mode, owner.first, owner.second, path);
 }
 
+UniqueFd make_anew(const Folder& folder, const fs::path& path) {
+  const LentWrite lent(folder.fd());
+  const std::string temporary = folder.temporary();
+  ::unlinkat(folder.fd(), temporary.c_str(), 0);
+  UniqueFd fd(::openat(folder.fd(), temporary.c_str(),
+                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!fd) fail_with_errno(path, "cannot be made anew");
+  return fd;
+}
+
 [[noreturn]] void refuse_link(const fs::path& path) {
   throw Error(ErrorKind::kRefused, Retry::kNever,
               "a symbolic link is on the way to it, and links are never followed",
@@ -143,17 +146,20 @@ bool carry_out(const FileWrite& write) {
   if (read.outcome == ReadOutcome::kRead) now = hash_of(read.file.bytes);
   const std::string temporary = folder.temporary();
   if (!readable || now == write.after || !(write.any_before || now == write.before)) {
-    ::unlinkat(folder.fd(), temporary.c_str(), 0);
+    folder.remove_temporary();
     return readable && now == write.after;
   }
   failpoint("files.replace.before");
   file_losses::replacing(write.after ? path.parent_path() / temporary : fs::path(), path);
-  if (write.after) {
-    if (::renameat(folder.fd(), temporary.c_str(), folder.fd(), folder.name()) != 0) {
-      fail_with_errno(path, "cannot be replaced");
+  {
+    const LentWrite lent(folder.fd());
+    if (write.after) {
+      if (::renameat(folder.fd(), temporary.c_str(), folder.fd(), folder.name()) != 0) {
+        fail_with_errno(path, "cannot be replaced");
+      }
+    } else if (::unlinkat(folder.fd(), folder.name(), 0) != 0 && errno != ENOENT) {
+      fail_with_errno(path, "cannot be removed");
     }
-  } else if (::unlinkat(folder.fd(), folder.name(), 0) != 0 && errno != ENOENT) {
-    fail_with_errno(path, "cannot be removed");
   }
   failpoint("files.replace.after");
   return true;
@@ -170,10 +176,7 @@ void FileJournal::stage(const FileWrite& write, std::string_view bytes, const Ne
     fail_with_errno(path, "cannot be reached");
   }
   const std::string temporary = folder.temporary();
-  ::unlinkat(folder.fd(), temporary.c_str(), 0);
-  UniqueFd fd(::openat(folder.fd(), temporary.c_str(),
-                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!fd) fail_with_errno(path, "cannot be made anew");
+  UniqueFd fd = make_anew(folder, path);
   const int file = fd.get();
   staged_.push_back({write, std::move(fd)});
   write_all(file, bytes, path);
@@ -236,7 +239,7 @@ void FileJournal::replay() {
 void FileJournal::discard() noexcept {
   for (const Staged& staged : staged_) {
     const Folder folder(staged.write, FolderUse::kWrite);
-    if (folder) ::unlinkat(folder.fd(), folder.temporary().c_str(), 0);
+    if (folder) folder.remove_temporary();
   }
   staged_.clear();
 }

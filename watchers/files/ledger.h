@@ -111,7 +111,7 @@ class FilesLedger final : public Identities {
   KnownRecord record(std::uint64_t record) const;
   std::vector<RowMark> rows(std::uint64_t record) const;
 
-  /// The next records beyond `after`, in the order they became known,.
+  /// The next records beyond `after`, in the order they became known.
   struct RecordHome {
     std::uint64_t record = 0;
     std::int64_t file = 0;
@@ -153,7 +153,6 @@ class FilesLedger final : public Identities {
   std::vector<TableId> remove_keyless(std::uint64_t record);
   /// The file is read and its records compared anew by the next scan, whatever its stamp says.
   void distrust(std::int64_t file, std::uint64_t record);
-  void distrust_all(std::int64_t file);
   void log(TableId table, std::string_view key);
   /// Forgets all but the gate, the fences and the counters; another history begins.
   void begin_anew();

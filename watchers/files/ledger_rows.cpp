@@ -260,13 +260,4 @@ void FilesLedger::distrust(std::int64_t file, std::uint64_t record) {
   database_->run("UPDATE file SET inode = 0, bytes = x'' WHERE id = ?", file);
 }
 
-void FilesLedger::distrust_all(std::int64_t file) {
-  auto entries = records(file);
-  for (RecordEntry& entry : entries) entry.bytes = {};
-  put_records(file, entries);
-  database_->run("UPDATE row SET hash = x'' WHERE record IN (SELECT id FROM record WHERE file = ?)",
-                 file);
-  database_->run("UPDATE file SET inode = 0, bytes = x'' WHERE id = ?", file);
-}
-
 }  // namespace switchback

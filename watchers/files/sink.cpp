@@ -11,6 +11,7 @@
 #include "watchers/files/file_rewrite.h"
 #include "watchers/files/journal.h"
 #include "watchers/files/record_path.h"
+#include "watchers/files/write_fence.h"
 
 namespace switchback {
 namespace {
@@ -95,6 +96,7 @@ class FilesSink final : public ChangeSink {
   NewFileLooks looks_like(std::uint16_t collection);
   const std::map<std::string, mode_t>& fences();
   bool is_fenced(const Collection& collection);
+  bool is_closed(const Collection& collection) const;
   void fence_new(const FileWrite& write, const NewFileLooks& looks);
   void tell_others(const FileWrite& write);
   void reject_all(const Chunk& changes, const std::string& reason,
@@ -124,6 +126,7 @@ void FilesSink::recover() {
   LedgerWrite write(*ledger_);
   journal_.replay_inside();
   for (const Collection& collection : documents_->collections) remove_leftovers(collection.root);
+  if (is_closed(documents_->collections.front())) raise_folders(*ledger_);
   write.make_durable();
   recovered_ = true;
 }
@@ -341,7 +344,10 @@ NewFileLooks FilesSink::looks_like(std::uint16_t collection) {
 
 // A store that was empty when its gate closed had nothing to fence.
 bool FilesSink::is_fenced(const Collection& collection) {
-  if (!fences().empty()) return true;
+  return !fences().empty() || is_closed(collection);
+}
+
+bool FilesSink::is_closed(const Collection& collection) const {
   const auto gate = ledger_->gate(mapping_->table(collection.tables.front().table).group);
   return gate && gate->door == GateState::Door::kClosed;
 }

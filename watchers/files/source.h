@@ -1,8 +1,7 @@
-// A store of files as the origin of changes: watch, scan, stage in the ledger, hand out. One
-// generation is on its way at a time; acknowledge() makes it the ledger's current one. start()
-// knows from PostgreSQL's checkpoint whether a staged generation arrived. A file that cannot be
-// read keeps its rows and is one of troubles(); the others flow. One thread, except for
-// wake().
+// A store of files as the origin of changes: watch, scan into the ledger's log, hand out the rows
+// behind the position. start() refuses a position that the log does not hold; acknowledge() says up
+// to where the log may be pruned. A file that cannot be read keeps its rows and is one of
+// troubles(); the others flow. One thread, except for wake().
 #pragma once
 
 #include <chrono>

@@ -132,6 +132,29 @@ void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& 
   sync_modes(paths);
 }
 
+void raise_folders(const FilesLedger& ledger) {
+  std::vector<std::filesystem::path> raised;
+  for (const auto& [path, mode] : ledger.fences()) {
+    struct stat now {};
+    if (::lstat(path.c_str(), &now) != 0 || !S_ISDIR(now.st_mode)) continue;
+    if ((now.st_mode & kWriteBits) == 0) continue;
+    set_mode(path, mode & ~kWriteBits);
+    raised.emplace_back(path);
+  }
+  sync_modes(raised);
+}
+
+LentWrite::LentWrite(int folder) : folder_(folder) {
+  struct stat now {};
+  if (::faccessat(folder, ".", W_OK, AT_EACCESS) == 0 || ::fstat(folder, &now) != 0) return;
+  if (::fchmod(folder, (now.st_mode & 07777) | S_IWUSR) == 0) before_ = now.st_mode & 07777;
+}
+
+// Only the owner can have been lent anything, so it can be taken back.
+LentWrite::~LentWrite() {
+  if (before_) (void)::fchmod(folder_, *before_);
+}
+
 OpenForWriting open_for_writing(const std::filesystem::path& path) {
   const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   if (!fd) return errno == ENOENT ? OpenForWriting::kNo : OpenForWriting::kCannotTell;

@@ -4,7 +4,10 @@
 // becomes durable there before any bit changes. Part of the gate. Stateless but for the ledger.
 #pragma once
 
+#include <sys/types.h>
+
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +26,25 @@ void lower_fence(FilesLedger& ledger, Ours ours);
 void set_mode(const std::filesystem::path& path, mode_t mode);
 /// The modes of all these paths are on disk.
 void sync_modes(const std::vector<std::filesystem::path>& paths);
+/// Takes the write bits of those of the ledger's folders that have them, durably: a process that
+/// was lent them (LentWrite) and died did not give them back. Throws as above.
+void raise_folders(const FilesLedger& ledger);
+
+/// The owner's right to write in a folder, lent while this lives: the fence may have taken it. For
+/// as short as can be, since the owner may be the application too; never across a sync, which would
+/// make it last.
+class LentWrite {
+ public:
+  explicit LentWrite(int folder);
+  ~LentWrite();
+  LentWrite(const LentWrite&) = delete;
+  LentWrite& operator=(const LentWrite&) = delete;
+
+ private:
+  int folder_;
+  std::optional<mode_t> before_;
+};
+
 /// Whether a regular file is there that its mode lets somebody write.
 bool is_writable(const std::filesystem::path& path);
 

@@ -1,6 +1,6 @@
 // An online copy of a SQLite database, through SQLite's backup API: while the application goes on
 // reading and writing. The copy is checked, durable and complete before its name exists; a manifest
-// beside it says what it is. Called before the first capture, and by `backup create`.
+// beside it says what it is. Called before the first capture.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 #include "watchers/sqlite/source.h"
 
-#include <spdlog/spdlog.h>
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <algorithm>
@@ -10,6 +10,7 @@
 
 #include "state/base/advice.h"
 #include "state/base/error.h"
+#include "state/base/log.h"
 #include "state/model/chunk_spool.h"
 #include "watchers/sqlite/batch_builder.h"
 #include "watchers/sqlite/blind_spots.h"
@@ -285,10 +286,10 @@ BatchBuilder::Round SqliteSource::round() {
     const bool logged = round != Round::kNothing;
     if (blind_spots_->look(builder_->data_version(), logged)) {
       ++counts_.unexplained;
-      spdlog::warn(
-          "{}: a commit changed the database and logged nothing, though every table is "
-          "captured: what it changed is not at the other side",
-          path_.string());
+      log_warning(
+          fmt::format("{}: a commit changed the database and logged nothing, though every table is "
+                      "captured: what it changed is not at the other side",
+                      path_.string()));
     }
   } catch (const SQLite::Exception& error) {
     if (error.getErrorCode() != SQLITE_BUSY) throw;  // the next look asks again

@@ -1,15 +1,20 @@
 // The sink dies, or a step of it fails, at every durable step of a batch over several files: the
 // next to open the store finds all files of the batch or none, with the position that fits.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 
 #include "tests/watchers/files/files_fixture.h"
 #include "tests/watchers/files/sink_crash.h"
+#include "watchers/files/file_read.h"
+#include "watchers/files/files_endpoint.h"
 
 namespace switchback {
 namespace {
@@ -31,9 +36,9 @@ Ending run_child(const fs::path& folder, const std::string& failpoint) {
   return {code != 0 && code != 3, code};
 }
 
-class SinkCrash : public testing::TestWithParam<std::string> {
+class SinkCrashStore : public testing::Test {
  protected:
-  SinkCrash() : store_(kCrashCollection, kCrashTables) {
+  SinkCrashStore() : store_(kCrashCollection, kCrashTables) {
     store_.collection().keep_copy = "{path}.backup";
     for (const std::string id : {"a", "b", "c"}) {
       const std::string bytes = fmt::format(R"({{"id":"{}","title":"old"}})", id);
@@ -79,6 +84,8 @@ class SinkCrash : public testing::TestWithParam<std::string> {
   FilesFixture store_;
 };
 
+class SinkCrash : public SinkCrashStore, public testing::WithParamInterface<std::string> {};
+
 TEST_P(SinkCrash, AllFilesOrNone) {
   const State before = files();
   int deaths = 0;
@@ -92,6 +99,108 @@ TEST_P(SinkCrash, AllFilesOrNone) {
   }
   EXPECT_GT(deaths, 0) << "nothing ever hit " << GetParam();
   EXPECT_EQ(files(), after());
+}
+
+constexpr int kCannotBecome = 99;
+
+/// Runs `act` in a process of the application's own user (nobody, if the test runs as root), to
+/// whom the folder belongs, and exits with what it returns.
+template <class Act>
+Ending as_owner(const fs::path& folder, Act act) {
+  constexpr uid_t kNobody = 65534;
+  const bool is_root = ::geteuid() == 0;
+  if (is_root) {
+    EXPECT_EQ(::chown(folder.c_str(), kNobody, kNobody), 0);
+    for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+      EXPECT_EQ(::chown(entry.path().c_str(), kNobody, kNobody), 0);
+    }
+  }
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (is_root && (::setresgid(kNobody, kNobody, kNobody) != 0 ||
+                    ::setresuid(kNobody, kNobody, kNobody) != 0)) {
+      ::_exit(kCannotBecome);
+    }
+    ::_exit(act());
+  }
+  int status = 0;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return {code != 0 && code != 3 && code != kCannotBecome, code};
+}
+
+Ending run_child_as_owner(const fs::path& folder, const std::string& failpoint) {
+  const int program = ::open(SINK_CRASH_CHILD, O_RDONLY);  // its folder may be closed to nobody
+  const Ending end = as_owner(folder, [&] {
+    ::setenv("SWITCHBACK_FAILPOINT", failpoint.c_str(), 1);
+    std::string name = "child", where = folder.string();
+    std::array<char*, 3> words{name.data(), where.data(), nullptr};
+    ::fexecve(program, words.data(), environ);
+    return kCannotBecome;
+  });
+  ::close(program);
+  return end;
+}
+
+// Behind a closed gate: folders are closed to their owner, who is the sidecar.
+class FencedSink : public SinkCrashStore {
+ protected:
+  FencedSink() {
+    const auto gate = open_files({.ledger = store_.ledger(), .spool_folder = store_.folder()},
+                                 store_.text().mapping_pointer(), store_.text().documents())
+                          ->make_gate("all");
+    const Deadline soon = Deadline::in(std::chrono::seconds(10));
+    EXPECT_TRUE(gate->lock(soon));
+    EXPECT_TRUE(gate->close(1, soon));
+  }
+  /// Of the folders, those that their owner may write in.
+  std::vector<std::string> open_folders() const {
+    std::vector<std::string> open;
+    for (const fs::path& folder : {store_.root(), store_.root() / "chats"}) {
+      const auto bits = fs::status(folder).permissions() & fs::perms::owner_write;
+      if (bits != fs::perms::none) open.push_back(folder.filename().string());
+    }
+    return open;
+  }
+};
+
+class FencedSinkCrash : public FencedSink, public testing::WithParamInterface<std::string> {};
+
+TEST_P(FencedSinkCrash, LeavesTheFolderClosed) {
+  EXPECT_THAT(open_folders(), testing::IsEmpty());
+  const Ending end = run_child_as_owner(store_.folder(), GetParam());
+  EXPECT_TRUE(end.died) << "exit code " << end.code;
+  EXPECT_THAT(open_folders(), testing::IsEmpty()) << "what was lent was not given back";
+  EXPECT_EQ(run_child_as_owner(store_.folder(), "").code, 0);
+  EXPECT_EQ(files(), after());
+  EXPECT_THAT(open_folders(), testing::IsEmpty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, FencedSinkCrash,
+                         testing::Values("files.stage.sync.before=crash",
+                                         "files.folder_sync.before=crash",
+                                         "files.folder_sync.before=crash@2",
+                                         "files.replace.before=crash@2",
+                                         "files.replace.after=crash@2"),
+                         [](const auto& test) { return fmt::format("{}", test.index); });
+
+// It died in the moment in which a folder was lent.
+TEST_F(FencedSink, AFolderThatWasLeftOpenIsClosed) {
+  fs::permissions(store_.root() / "chats", fs::perms::owner_write, fs::perm_options::add);
+  EXPECT_THAT(open_folders(), testing::ElementsAre("chats"));
+  store_.sink()->applied();
+  EXPECT_THAT(open_folders(), testing::IsEmpty());
+}
+
+// A record of a new group, say. One in the other, since the first takes its mode from the fence.
+TEST_F(FencedSink, NewFoldersAreMadeByTheirOwner) {
+  const Ending end = as_owner(store_.folder(), [&] {
+    std::string_view path = "new/deeper/a.json";
+    return open_folder_of(store_.root(), path, FolderUse::kMake) ? 0 : 1;
+  });
+  EXPECT_EQ(end.code, 0);
+  EXPECT_TRUE(fs::is_directory(store_.root() / "new" / "deeper"));
+  EXPECT_THAT(open_folders(), testing::IsEmpty());
 }
 
 std::vector<std::string> endings() {
