@@ -121,6 +121,8 @@ class Quarantine(unittest.TestCase):
         self.ask(f"UPDATE users SET profile_picture_url = NULL WHERE id = '{user}'")
         self.types(0, "applied as the primary has it now|nothing is in quarantine", "retry", "--all")
         life.start_sidecar()
+        # Until it is up, a command takes the state directory for itself, and could keep it out.
+        wait_until(lambda: life.status()["running"], "the sidecar answers")
         life.wait_phase("reverse")
         self.wait_entries(0)
         life.flip_when_ready("rollback")
