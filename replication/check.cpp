@@ -10,6 +10,7 @@
 #include "replication/load_repair.h"
 #include "replication/meta.h"
 #include "replication/names.h"
+#include "replication/slot.h"
 #include "state/base/sql_quote.h"
 
 namespace switchback {
@@ -52,18 +53,14 @@ void check_server(Connection& sql, Findings& out, const std::string& slot) {
             "wal_level = " + wal_level + ": a rollback would have nothing to read",
             "ALTER SYSTEM SET wal_level = 'logical'; -- then restart the server");
   const Result slots = sql.exec(
-      "SELECT current_setting('max_replication_slots')::int - count(*), "
-      "count(*) FILTER (WHERE slot_name = $1 AND database = current_database()), "
-      "coalesce(max(database) FILTER (WHERE slot_name = $1 AND database <> current_database()), "
-      "'') "
-      "FROM pg_replication_slots",
-      {slot});
-  if (const std::string elsewhere = slots.string(0, 2); !elsewhere.empty()) {
+      "SELECT current_setting('max_replication_slots')::int - count(*) FROM pg_replication_slots");
+  const SlotState ours = inspect_slot(sql, slot);
+  if (ours.exists && !ours.is_here) {
     out.fail(fmt::format("the database {} of this server has a slot named {}, as this bridge would",
-                         elsewhere, slot),
+                         ours.database, slot),
              "give one of the two bridges another [bridge] name, before its first run");
   }
-  out.judge(slots.integer(0, 0) > 0 || slots.integer(0, 1) > 0, "a replication slot is free",
+  out.judge(slots.integer(0, 0) > 0 || ours.is_here, "a replication slot is free",
             "all replication slots are taken",
             fmt::format("ALTER SYSTEM SET max_replication_slots = {}; -- then restart the server",
                         std::stoi(setting(sql, "max_replication_slots")) + 2));

@@ -10,6 +10,7 @@
 
 #include "replication/copy_writer.h"
 #include "replication/fence.h"
+#include "replication/load_repair.h"
 #include "replication/meta.h"
 #include "replication/table_load.h"
 #include "state/base/failpoint.h"
@@ -55,16 +56,6 @@ bool has_primary_key(Connection& sql, const TableMap& map) {
 
 std::string keys_table(TableId table) {
   return fmt::format("switchback_keys_{}", index(table));
-}
-
-/// Of rows `t` of the table: a later copy of the same row is there. Later ones have higher places,
-/// since a table of files is read in one stream.
-std::string was_copied_again(const TableMap& map) {
-  std::string same;
-  for (std::uint16_t c = 0; c < map.key_width; ++c) {
-    same += fmt::format("u.{0} = t.{0} AND ", quote_identifier(map.columns[c].name));
-  }
-  return fmt::format("EXISTS (SELECT 1 FROM {} u WHERE {}u.ctid > t.ctid)", quoted_name(map), same);
 }
 
 /// Runs `job(item, stop)` for every item on a few threads; the calling thread waits and calls
@@ -304,14 +295,16 @@ void InitialLoad::build_keys() {
     const TableMap& map = setup_.mapping->table(id);
     if (has_primary_key(sql, map) || !noted_[index(id)]) continue;
     std::string match;
+    std::vector<std::string> key;
     for (std::uint16_t c = 0; c < map.key_width; ++c) {
+      key.push_back(map.columns[c].name);
       match += fmt::format("{}t.{} = k.k{}::{}", c == 0 ? "" : " AND ",
                            quote_identifier(map.columns[c].name), c, map.columns[c].type_name);
     }
     sql.exec(fmt::format("ANALYZE pg_temp.{}", keys_table(id)));
     // The pump brings them again; but not what the old store has dropped meanwhile, of which a
     // table that keeps its rows keeps the copy that was read last.
-    if (map.keep_deleted) match += " AND " + was_copied_again(map);
+    if (map.keep_deleted) match += " AND " + has_twin(map, key, ">");
     sql.exec(std::string("BEGIN; ") + kPassFence);
     sql.exec(fmt::format("DELETE FROM {} t USING (SELECT DISTINCT * FROM pg_temp.{}) k WHERE {}",
                          quoted_name(map), keys_table(id), match));

@@ -165,6 +165,16 @@ const TableMap* find_quoted(const Mapping& mapping, const std::string& quoted) {
   return nullptr;
 }
 
+std::string has_twin(const TableMap& map, const std::vector<std::string>& columns,
+                     std::string_view place) {
+  std::string same;
+  for (const auto& column : columns) {
+    same += fmt::format("u.{0} = t.{0} AND ", quote_identifier(column));
+  }
+  return fmt::format("EXISTS (SELECT 1 FROM ONLY {} u WHERE {}u.ctid {} t.ctid)", quoted_name(map),
+                     same, place);
+}
+
 bool repair_for(Connection& connection, const Mapping& mapping, std::string_view store,
                 const DroppedObject& object, const Error& error) {
   const TableMap* map = find_quoted(mapping, object.table);
@@ -188,16 +198,10 @@ bool repair_for(Connection& connection, const Mapping& mapping, std::string_view
   // Of rows that share a key in PostgreSQL's eyes the first one stays, as it would have when they
   // had come one by one; of a primary key none does: which one is meant cannot be known. Where rows
   // stay that the old store drops, the last copy does: nobody may bring it again.
-  std::string same;
-  for (const auto& column : object.columns) {
-    same += fmt::format("u.{0} = t.{0} AND ", quote_identifier(column));
-  }
-  const std::string condition = fmt::format(
-      "EXISTS (SELECT 1 FROM ONLY {} u WHERE {} u.ctid {} t.ctid)", quoted_name(*map), same,
-      object.sort != 'p'  ? "<"
-      : map->keep_deleted ? ">"
-                          : "<>");
-  return move_rows(connection, mapping, store, *map, condition, reason, state);
+  const bool last_stays = object.sort == 'p' && map->keep_deleted;
+  const std::string_view place = last_stays ? ">" : object.sort == 'p' ? "<>" : "<";
+  return move_rows(connection, mapping, store, *map, has_twin(*map, object.columns, place), reason,
+                   state);
 }
 
 }  // namespace switchback

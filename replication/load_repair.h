@@ -4,6 +4,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "replication/connection.h"
 #include "replication/load_objects.h"
@@ -13,6 +15,11 @@ namespace switchback {
 
 /// The table whose qualified, quoted name is `quoted` (or as regclass prints it), or null.
 const TableMap* find_quoted(const Mapping& mapping, const std::string& quoted);
+
+/// The condition on a row `t` of the table that another with the same values in these columns lies
+/// before it ("<"), behind it (">") or anywhere ("<>"). COPY puts what was read later behind.
+std::string has_twin(const TableMap& map, const std::vector<std::string>& columns,
+                     std::string_view place);
 
 /// True if rows were moved, so that making the object is worth another try; false if `error` is
 /// nothing that moving rows can cure.

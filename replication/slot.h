@@ -32,7 +32,7 @@ SlotState inspect_slot(Connection& sql, const std::string& slot);
 /// committed. Throws Error(kRefused) if the slot is there already.
 Lsn create_slot(Connection& replication, const std::string& slot);
 
-/// Throws Error(kRefused) if another database of the cluster has a slot of this name.
+/// Throws Error(kRefused) if the slot is another database's.
 void require_free_name(const SlotState& state, const std::string& slot);
 
 /// Drops it if this database has it, once nobody streams from it: a server takes a moment to notice

@@ -142,11 +142,10 @@ Lsn PostgresSource::check_slot(const Position& applied) {
     throw_forked(names_.slot,
                  "the server has removed log that the slot still needed; changes are missing");
   }
-  const Result database = sql.exec("SELECT pg_catalog.current_database()");
-  if (slot.plugin != "pgoutput" || slot.database != database.text(0, 0)) {
+  require_free_name(slot, names_.slot);
+  if (slot.plugin != "pgoutput") {
     throw Error(ErrorKind::kRefused, Retry::kNever,
-                fmt::format("the slot belongs to database '{}' and plugin '{}'", slot.database,
-                            slot.plugin),
+                fmt::format("the slot belongs to the plugin '{}'", slot.plugin),
                 {.object = "slot " + names_.slot,
                  .sqlstate = {},
                  .next = "let whoever made it drop it; then: " + std::string(kDoctorFix)});

@@ -57,6 +57,16 @@ class LoadTest : public ::testing::Test {
     if (load.step() == LoadStep::kRest) load.build_rest({});
     EXPECT_EQ(load.step(), LoadStep::kDone);
   }
+  /// The log names these parents.
+  static void build_keys_after(InitialLoad& load, std::initializer_list<int> ids) {
+    Chunk keys;
+    for (const int id : ids) {
+      keys.add(Cell::integer(id));
+      keys.end_delete(kParent);
+    }
+    load.remove_keys(keys);
+    load.build_keys();
+  }
   std::string one(const std::string& query) {
     const Result result = sql_.exec(query);
     return result.rows() == 0 ? "" : result.is_null(0, 0) ? "NULL" : result.string(0, 0);
@@ -154,21 +164,11 @@ TEST_F(LoadTest, KeysFromTheLogAreRemovedBeforeTheyAreUnique) {
   rows_[kParent].push_back({17, "read a second time"});
   InitialLoad one_load = load();
   one_load.copy({});
-  Chunk keys;
-  for (const int id : {17, 18, 4000}) {
-    keys.add(Cell::integer(id));
-    keys.end_delete(kParent);
-  }
-  one_load.remove_keys(keys);
-  one_load.build_keys();
+  build_keys_after(one_load, {17, 18, 4000});
   EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "2998");
   EXPECT_EQ(one("SELECT count(*) FROM switchback.quarantine"), "0");
   // Once keys stand, a second call removes nothing.
-  keys.clear();
-  keys.add(Cell::integer(19));
-  keys.end_delete(kParent);
-  one_load.remove_keys(keys);
-  one_load.build_keys();
+  build_keys_after(one_load, {19});
   EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "2998");
 }
 
@@ -180,13 +180,7 @@ TEST_F(LoadTest, OfRowsThatAreKeptTheLastCopyStays) {
   rows_[kParent].push_back({20, "read a second time, and not in the log"});
   InitialLoad one_load = load();
   one_load.copy({});
-  Chunk keys;
-  for (const int id : {17, 18, 4000}) {
-    keys.add(Cell::integer(id));
-    keys.end_delete(kParent);
-  }
-  one_load.remove_keys(keys);
-  one_load.build_keys();
+  build_keys_after(one_load, {17, 18, 4000});
   EXPECT_EQ(one("SELECT count(*) FROM public.parent"), "3000");
   EXPECT_EQ(one("SELECT name FROM public.parent WHERE id = 17"), "read a second time");
   EXPECT_EQ(one("SELECT name FROM public.parent WHERE id = 20"),

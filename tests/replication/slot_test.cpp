@@ -1,4 +1,4 @@
-// Dropping a slot whose reader has only just gone.
+// Dropping a slot whose reader has only just gone, and one that is not ours.
 #include "replication/slot.h"
 
 #include <gmock/gmock.h>
@@ -73,6 +73,9 @@ TEST(Slot, OfAnotherDatabaseIsLeftAlone) {
     EXPECT_EQ(error.kind(), ErrorKind::kRefused);
     EXPECT_THAT(error.what(), testing::HasSubstr("another database of this server has a slot"));
   }
+  const auto findings = staging.endpoint->check();
+  EXPECT_THAT(findings, testing::Contains(testing::Field(
+                            &Finding::what, testing::HasSubstr("has a slot named " + slot))));
   staging.endpoint->remove();
   EXPECT_TRUE(inspect_slot(sql, slot).is_here);
   real.endpoint->remove();
