@@ -10,7 +10,8 @@ namespace switchback {
 namespace {
 
 // A constraint's index depends on the constraint, any other one on its columns. Where rows
-// elsewhere would follow a placeholder, there must be none.
+// elsewhere would follow a placeholder, there must be none; nor where it would have to be a row's
+// key.
 constexpr const char* kUniqueColumns = R"(
 SELECT a.attname, a.attidentity = 'a', EXISTS (
   SELECT 1 FROM pg_index i
@@ -24,6 +25,9 @@ SELECT a.attname, a.attidentity = 'a', EXISTS (
   SELECT 1 FROM pg_constraint f
    WHERE f.contype = 'f' AND f.confrelid = a.attrelid AND a.attnum = ANY (f.confkey)
      AND f.confupdtype IN ('c', 'n', 'd'))
+    AND NOT (a.attnotnull AND EXISTS (
+  SELECT 1 FROM pg_constraint f
+   WHERE f.contype = 'f' AND f.conrelid = a.attrelid AND a.attnum = ANY (f.conkey)))
   FROM pg_attribute a WHERE a.attrelid = $1::regclass AND a.attnum > 0 AND NOT a.attisdropped)";
 
 constexpr std::int32_t kTextHeader = 4;  // what a varchar's modifier adds to its length

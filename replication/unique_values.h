@@ -15,7 +15,8 @@ namespace switchback {
 struct UniqueColumns {
   /// Outside of the key, as indexes into TableMap::columns: those that a unique index or an
   /// exclusion constraint reads in any way, as a column, in an expression, in its condition;
-  /// without those that other rows follow by ON UPDATE.
+  /// without those that other rows follow by ON UPDATE, and those that cannot be NULL and must be
+  /// the key of another row.
   std::vector<std::uint16_t> columns;
   bool key_moves = true;  // false: GENERATED ALWAYS AS IDENTITY, which takes no UPDATE
 };

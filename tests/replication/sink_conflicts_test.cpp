@@ -60,6 +60,28 @@ TEST_F(Trap04_UniqueSwaps, ACircleAcrossChunksBesideRowsThatStayStuck) {
   }
 }
 
+TEST_F(Trap04_UniqueSwaps, PlacesWithinAParent) {
+  make(
+      "CREATE TABLE p (id text PRIMARY KEY);"
+      "CREATE TABLE loose (id int PRIMARY KEY, parent text NOT NULL REFERENCES p, place int,"
+      " UNIQUE (parent, place));"
+      "CREATE TABLE strict (id int PRIMARY KEY, parent text NOT NULL REFERENCES p,"
+      " place int NOT NULL, UNIQUE (parent, place))");
+  upsert("p", {"a"});
+  for (const char* name : {"loose", "strict"}) {
+    for (int i = 0; i < 5; ++i) upsert(name, {std::to_string(i), "a", std::to_string(i)});
+  }
+  EXPECT_THAT(commit(), IsEmpty());
+  // The last one goes to the second place, and those behind it move on.
+  for (const char* name : {"loose", "strict"}) {
+    for (int i = 1; i < 5; ++i) upsert(name, {std::to_string(i), "a", std::to_string(i % 4 + 1)});
+    EXPECT_THAT(commit(), IsEmpty()) << name;
+    EXPECT_EQ(sql(std::string("SELECT string_agg(id::text, '' ORDER BY place) FROM ") + name),
+              "04123")
+        << name;
+  }
+}
+
 TEST_F(Trap04_UniqueSwaps, WhereNoValueCanStandInTheCircleIsTurnedAway) {
   make("CREATE TABLE t (id int PRIMARY KEY, v text NOT NULL UNIQUE CHECK (length(v) = 1))");
   fill("t", 2);
