@@ -21,6 +21,8 @@ constexpr int kRestPerRound = 9;                  // times as long as the round 
 constexpr std::size_t kMostInRound = 64;
 constexpr std::size_t kReadAtOnce = 16;
 constexpr std::size_t kMostCalled = 64;
+constexpr milliseconds kLogEvery{1'000};
+constexpr int kMostLogged = 5;
 
 bool another_row_is_in_the_way(std::string_view sqlstate) {
   return sqlstate == kForeignKeyViolation || sqlstate == "23505" || sqlstate == "23P01";
@@ -85,8 +87,25 @@ void SecondTries::note_applied(const Chunk& chunk, const Change& change) {
 }
 
 void SecondTries::note_rejected(std::span<const Reject> rejects) {
+  log_rejected(rejects);
   for (const Reject& reject : rejects) {
     if (another_row_is_in_the_way(reject.sqlstate)) wait_anew({reject.table, reject.key});
+  }
+}
+
+// The first of them: thousands may come at once, and `quarantine list` has them all.
+void SecondTries::log_rejected(std::span<const Reject> rejects) {
+  const auto now = Deadline::Clock::now();
+  if (now - logged_ > kLogEvery) {
+    logged_ = now;
+    logged_rows_ = 0;
+  }
+  for (const Reject& reject : rejects) {
+    if (reject.accepted || logged_rows_ == kMostLogged) continue;
+    ++logged_rows_;
+    log_warning(fmt::format("into quarantine: {} {}: {}",
+                            qualified_name(mapping_->table(reject.table)), reject.key,
+                            reject.reason));
   }
 }
 

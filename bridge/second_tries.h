@@ -46,6 +46,7 @@ class SecondTries {
   };
 
   void note_applied(const Chunk& chunk, const Change& change);
+  void log_rejected(std::span<const Reject> rejects);
   void wait_anew(const RowName& name);
   void call_watchers();
   Chunk take_keys(std::set<RowName>& names);
@@ -73,6 +74,8 @@ class SecondTries {
   std::chrono::milliseconds patience_;
   Deadline::Clock::time_point next_round_{};
   Deadline::Clock::time_point next_call_{};
+  Deadline::Clock::time_point logged_{};
+  int logged_rows_ = 0;  // since then
 };
 
 }  // namespace switchback

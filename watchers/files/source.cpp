@@ -117,26 +117,29 @@ Pull FilesSource::hand_out(Chunk& out) {
   return Pull::kChunk;
 }
 
-// Rows of what the log says beyond our position. The application writes all the while: files that
-// have changed since are looked at again and read then, until all were read. What such a row has
-// that is newer than the position is in the log behind it, and will be told again. False: there is
-// nothing that can be told yet, since a file keeps changing or cannot be read.
+// Rows of what the log says beyond our position, all as of one moment of it: a record that is gone
+// by then takes along what was in it. The application writes all the while: files that have changed
+// since are looked at first, and everything is read again. False: there is nothing that can be told
+// yet, since a file keeps changing or cannot be read.
 bool FilesSource::gather() {
-  batch_.clear();
-  stuck_ = false;
   const Deadline deadline = Deadline::in(kGathering);
-  const Position end = ledger_->last();
-  const auto all = ledger_->dirty(position_.value, end.value);
-  auto left = all;
+  Position end;
+  stuck_ = false;
   for (;;) {
+    batch_.clear();
+    std::size_t all = 0;
+    std::vector<DirtyKey> left;
     {
       const LedgerRead snapshot(*ledger_);
+      end = ledger_->last();
+      left = ledger_->dirty(position_.value, end.value);
+      all = left.size();
       left = rows_->read_some(left, batch_);
     }
     if (left.empty()) break;
     stuck_ = all_stand(left);
     if (stuck_ || deadline.passed()) {
-      if (left.size() == all.size() && !owes_boundary_) return false;
+      if (left.size() == all && !owes_boundary_) return false;
       put_off(left);
       break;
     }

@@ -102,6 +102,31 @@ TEST_F(FilesSourceTest, EveryWayToChangeAFileArrives) {
   EXPECT_EQ(replica_.rows, store_.rows_read());
 }
 
+// What a gate's look has logged is read later, and by then the file may be gone.
+TEST_F(FilesSourceTest, ARecordThatGoesMeanwhileTakesAlongWhatWasInIt) {
+  FilesFixture store({.files = "{/id}.json", .records = ""},
+                     {{.name = "chats", .path = "", .columns = {"id text = /id", "t text = /t"}},
+                      {.name = "messages",
+                       .path = "/messages/*",
+                       .columns = {"id int = /id", "chat text = ^/id"}}});
+  const std::string rest = R"("messages": [{"id": 1}, {"id": 2}]})";
+  store.write("a.json", R"({"id": "a", "t": "one", )" + rest);
+  store.install();
+  const auto source = store.source();
+  source->start({});
+  FilesReplica replica;
+  ASSERT_TRUE(store.pull_batch(*source, replica));
+  store.write("a.json", R"({"id": "a", "t": "two", )" + rest);
+  {
+    const auto ledger = FilesLedger::open(store.ledger(), false);
+    FileScan(store.text().mapping_pointer(), store.text().documents(), *ledger)
+        .run(Look::kContents, nullptr);
+  }
+  fs::remove(store.root() / "a.json");
+  ASSERT_TRUE(store.pull_batch(*source, replica));
+  EXPECT_THAT(replica.changes, ElementsAre("- messages(1)", "- messages(2)", "- chats(a)"));
+}
+
 TEST_F(FilesSourceTest, AFolderThatIsNotThereYetIsWaitedFor) {
   fs::remove(store_.root());
   begin();
