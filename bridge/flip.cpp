@@ -144,8 +144,6 @@ void Flip::try_again_and_again(const FlipRequest& request, FlipOutcome& outcome)
 }
 
 Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
-  const auto start = Deadline::Clock::now();
-  const Deadline deadline(start + request.max_pause);
   outcome.parts = {};
   struct Guard {
     const FlipHooks& hooks;
@@ -153,8 +151,12 @@ Flip::Try Flip::attempt(const FlipRequest& request, FlipOutcome& outcome) {
       if (hooks.unwatch) hooks.unwatch();
     }
   } const guard{hooks_};
-  if (hooks_.watch) hooks_.watch(deadline);
+  auto start = Deadline::Clock::now();
   try {
+    gates_.of(other(request.to)).make_ready_to_close();
+    start = Deadline::Clock::now();
+    const Deadline deadline(start + request.max_pause);
+    if (hooks_.watch) hooks_.watch(deadline);
     const Try result = under_lock(request, deadline, outcome);
     if (result != Try::kDone) return result;
   } catch (const Error& error) {

@@ -97,6 +97,7 @@ Epoch settle_gates(const Site& site, const Claims& claims, Side primary) {
     return gate.inspect(Deadline::in(kLookWithin)) == state;
   };
   if (!is(*closing, {Door::kClosed, epoch})) {
+    closing->make_ready_to_close();
     const Deadline deadline = Deadline::in(kLockWithin);
     if (!closing->lock(deadline) || !closing->close(epoch, deadline)) {
       throw Error(ErrorKind::kBusy, Retry::kLater,

@@ -60,6 +60,10 @@ class WriteGate {
   /// (PostgreSQL makes its slot). Idempotent. May take seconds.
   virtual void make_ready_to_open() = 0;
 
+  /// Does ahead what lock() or close() would else make writers wait for (what is on its way to a
+  /// disk). Comes before each try, before anybody waits; may take seconds.
+  virtual void make_ready_to_close() {}
+
   /// Holds off every writer without refusing any: they wait. False: could not in time, and nothing
   /// has changed.
   virtual bool lock(Deadline deadline) = 0;

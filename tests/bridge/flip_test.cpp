@@ -200,6 +200,26 @@ TEST_F(FlipTest, AnyGateThatIsNotMetChangesNothing) {
   EXPECT_TRUE(old_->write(kParent, toy_parent(1, "still writable")));
 }
 
+// A disk that is busy with others' writes may keep it longer than the watchdog lets a flip be.
+TEST_F(FlipTest, WhatNobodyWaitsForIsDoneBeforeTheWatchBegins) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  std::vector<std::string> order;
+  old_->on_ready_to_close([&] {
+    EXPECT_TRUE(old_->write(kParent, toy_parent(1, "nobody is held off")));
+    order.emplace_back("ready");
+    if (order.size() == 1) throw Error(ErrorKind::kBusy, Retry::kLater, "not just now");
+  });
+  FlipHooks hooks;
+  hooks.watch = [&](Deadline) { order.emplace_back("watch"); };
+  hooks.unwatch = [&] { order.emplace_back("unwatch"); };
+  const FlipOutcome outcome = flip(Side::kPostgres, *pump, hooks);
+  EXPECT_TRUE(outcome.flipped);
+  EXPECT_EQ(outcome.tries, 2);
+  EXPECT_EQ(order, (std::vector<std::string>{"ready", "unwatch", "ready", "watch", "unwatch"}));
+  expect(Side::kPostgres, 2);
+}
+
 TEST_F(FlipTest, APauseThatIsPredictedTooLongRefusesButNotADrill) {
   const auto pump = pump_to(Side::kPostgres);
   ASSERT_TRUE(ready(*pump, Side::kPostgres));

@@ -333,6 +333,9 @@ class ToyGate : public WriteGate {
   }
   std::vector<GateCheck> look() override { return {}; }
   void make_ready_to_open() override {}
+  void make_ready_to_close() override {
+    if (store_->on_ready_to_close_) store_->on_ready_to_close_();
+  }
   bool lock(Deadline deadline) override { return take(deadline); }
   Position mark() override {
     const std::lock_guard lock(store_->mutex_);

@@ -50,6 +50,8 @@ class ToyStore {
   void fail_commit(int nth, bool after);
   /// What its source does at its next idle().
   void housekeep_once(std::function<void()> chore);
+  /// What its gate does to get ready to be closed. Before any of them is used.
+  void on_ready_to_close(std::function<void()> chore) { on_ready_to_close_ = std::move(chore); }
   /// Begins a new history, as a restored copy would.
   void fork();
 
@@ -78,6 +80,7 @@ class ToyStore {
   std::optional<Position> applied_;
   std::map<ToyKey, std::string> quarantine_;
   std::function<void()> chore_;
+  std::function<void()> on_ready_to_close_;
   int fail_in_ = 0;
   bool fail_after_ = false;
 };

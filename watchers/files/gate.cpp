@@ -48,6 +48,7 @@ class FilesGate final : public WriteGate {
   GateState inspect(Deadline deadline) override;
   std::vector<GateCheck> look() override;
   void make_ready_to_open() override {}
+  void make_ready_to_close() override;
   bool lock(Deadline deadline) override;
   Position mark() override { return mark_; }
   std::vector<Counter> counters() override;
@@ -176,6 +177,13 @@ bool FilesGate::come_to_rest(Deadline deadline) {
   }
 }
 
+// What came lately, and what the fence's sync would have to carry to disk: all that others wrote on
+// it, so that it may well take longer than writers can wait.
+void FilesGate::make_ready_to_close() {
+  scan_.run(Look::kStamps, nullptr);
+  sync_modes(paths_.to_fence());
+}
+
 bool FilesGate::lock(Deadline deadline) {
   if (locked_) return true;
   if (!take_own(deadline)) return false;
@@ -186,9 +194,6 @@ bool FilesGate::lock(Deadline deadline) {
     return true;
   }
   lower();  // what a crash left behind
-  // What came lately, and what the fence's sync would have to carry to disk, while nobody waits.
-  scan_.run(Look::kStamps, nullptr);
-  sync_modes(paths_.to_fence());
   locked_ = !deadline.passed() && locks_.take(paths_.locks(), deadline) && come_to_rest(deadline);
   if (!locked_) unlock();
   return locked_;
