@@ -76,7 +76,7 @@ Status to_status(const Config& config, const Picture& picture) {
   group.phase = picture.phase;
   if (picture.epoch != 0 && picture.phase != Phase::kFlipping) group.primary = picture.primary;
   group.epoch = picture.epoch;
-  if (settled(picture.phase)) group.lag = picture.pump.lag;
+  if (settled(picture.phase) && !picture.error) group.lag = picture.pump.lag;
   status.groups.push_back(group);
   status.quarantined = picture.pump.quarantined;
   for (const auto& table : picture.tables) status.tables.push_back(table);

@@ -119,7 +119,8 @@ void Supervisor::run(std::stop_token stop) {
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, stop, kLookAtTablesEvery,
                         [&] { return bring_up_again_ || mend_wanted_; });
-      again = std::exchange(bring_up_again_, false);
+      if (mend_wanted_) bring_up_again_ = false;
+      again = bring_up_again_;
       order = std::exchange(mend_wanted_, std::nullopt);
     }
     if (stop.stop_requested()) return;
@@ -144,6 +145,7 @@ void Supervisor::start(std::stop_token stop) {
       bring_up(stop);
       const std::lock_guard lock(mutex_);
       picture_.error.reset();
+      bring_up_again_ = false;
       return;
     } catch (const Error& error) {
       if (error.retry() == Retry::kNever) throw;
@@ -352,6 +354,19 @@ void Supervisor::start_pump(Side to) {
 // while the old store is primary.
 void Supervisor::settle_other_side() {
   site_->of(other(picture().primary)).make_gate(site_->group())->settle_closed();
+}
+
+// What the old store followed after an earlier cutover ended with the slot of that time. The slot
+// of this one may be another PostgreSQL's, one that was promoted or upgraded meanwhile, and must
+// not be measured by it.
+void Supervisor::forget_followed() {
+  try {
+    const auto sink = site_->old_side->make_sink();
+    if (!(sink->applied() == Position{})) sink->commit(Position{}, {});
+  } catch (const Error& error) {
+    // Of the same PostgreSQL it does no harm.
+    log_warning(fmt::format("what the old store followed before is still noted: {}", error.what()));
+  }
 }
 
 void Supervisor::tell(bool closing) {

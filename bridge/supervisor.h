@@ -120,6 +120,7 @@ class Supervisor {
   static void require_same_log(const Site& site);
   void start_pump(Side to);
   void settle_other_side();
+  void forget_followed();
   void count_rows();
   std::vector<GateCheck> own_gates(const FlipRequest& request, const AskForSweep& ask,
                                    std::optional<VerifyStatus>& sweep) const;
@@ -128,6 +129,7 @@ class Supervisor {
                        std::optional<VerifyStatus>& sweep);
   void conclude(const FlipRequest& request, const std::string& by, FlipReport& report);
   void begin_again(const FlipRequest& request, const Error& error);
+  void require_can_flip() const;
   void tell(bool closing);
   void notify();
   void set_phase(Phase phase);
@@ -148,8 +150,8 @@ class Supervisor {
   std::mutex flip_mutex_;  // held for the whole of a flip
   mutable std::mutex mutex_;
   std::condition_variable_any changed_;
-  bool bring_up_again_ = false;                             // guarded by mutex_
-  Picture picture_;                                         // guarded by mutex_, but for its pump
+  bool bring_up_again_ = false;  // guarded by mutex_: a flip failed, and the gates must be asked
+  Picture picture_;              // guarded by mutex_, but for its pump
   std::optional<MendOrder> mend_wanted_;                    // guarded by mutex_
   MendProgress mending_;                                    // guarded by mutex_
   std::variant<std::monostate, MendReport, Error> mended_;  // guarded by mutex_: the last one

@@ -141,13 +141,34 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
   }
 }
 
+// What was not decided has been taken back, so writes go where they went, and clients that were
+// told of a flip need not wait until the side that was lost is there again.
 void Supervisor::begin_again(const FlipRequest& request, const Error& error) {
   log_error(fmt::format("flip to {}: {}", to_string(request.to), error.what()));
+  bool settled = false;
+  try {
+    settled = !journal_.pending();
+    if (settled) tell(false);
+  } catch (const Error& another) {
+    log_warning(another.what());
+  }
   const std::lock_guard lock(mutex_);
   picture_.error = error;
-  picture_.phase = Phase::kFlipping;
+  picture_.phase = settled ? phase_of(picture_.primary) : Phase::kFlipping;
   bring_up_again_ = true;
   changed_.notify_all();
+}
+
+void Supervisor::require_can_flip() const {
+  const std::lock_guard lock(mutex_);
+  const bool settled = picture_.phase == Phase::kForward || picture_.phase == Phase::kReverse;
+  if (settled && !bring_up_again_) return;
+  throw Error(
+      ErrorKind::kRefused, Retry::kLater,
+      settled ? std::string("the last flip failed, and not both sides could be asked since")
+              : fmt::format("the bridge is in phase {}; only forward and reverse can flip",
+                            to_string(picture_.phase)),
+      {.next = "wait until `switchback status` shows forward or reverse, and both sides up"});
 }
 
 FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
@@ -157,14 +178,11 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
                 {.next = "leave --group out: the one group there is so far is \"all\""});
   }
   const std::unique_lock one(flip_mutex_, std::try_to_lock);
-  const Phase phase = picture().phase;
-  if (!one || (phase != Phase::kForward && phase != Phase::kReverse)) {
-    throw Error(ErrorKind::kRefused, Retry::kLater,
-                one ? fmt::format("the bridge is in phase {}; only forward and reverse can flip",
-                                  to_string(phase))
-                    : "another flip is under way",
+  if (!one) {
+    throw Error(ErrorKind::kRefused, Retry::kLater, "another flip is under way",
                 {.next = "wait until `switchback status` shows forward or reverse"});
   }
+  require_can_flip();
   state_.probe();
   look_at_tables();
   columns_.require_same(*site_);
@@ -201,6 +219,7 @@ void Supervisor::conclude(const FlipRequest& request, const std::string& by, Fli
   }
   if (report.outcome.flipped) {
     epochs_.note(report.outcome.epoch, report.outcome.epoch);
+    if (request.to == Side::kPostgres) forget_followed();
     start_pump(other(request.to));
     set_phase(phase_of(request.to));
     report.certificate = write_certificate(state_, *site_, request, report, by);

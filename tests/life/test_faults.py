@@ -63,6 +63,34 @@ class Faults(FaultTest):
             life.stop_application()
             life.check()
 
+    def test_postgres_goes_down_under_a_flip_that_has_not_decided(self):
+        """Nobody has to wait for it: the old store is open, and everybody is told so at once."""
+        def told():
+            with open(life.path("switchback.run/primary"), encoding="utf-8") as hint:
+                return json.load(hint)["state"]
+        with Life(rows=100, rate=50, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            database = life.sqlite()
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("UPDATE users SET last_scraped = last_scraped")
+            flip = life.start("flip.log", "cutover", "--yes", "--max-pause", "200ms")
+            wait_until(lambda: told() == "closing", "the flip tries to lock")
+            life.cluster.stop("immediate")
+            wait_until(lambda: told() == "settled", "the flip has given up")
+            self.assertIn(flip.wait(60), (1, 3))
+            self.assertEqual((life.group()["primary"], life.group()["phase"]), ("old", "forward"))
+            self.assertNotEqual(life.run("cutover", "--yes")[0], 0)
+            database.execute("COMMIT")
+            database.close()
+            life.start_application()
+            life.let_it_write(10)
+            life.cluster.start()
+            life.flip_when_ready("cutover")
+            life.let_it_write(10)
+            life.stop_application()
+            life.check()
+
     def test_a_wall_clock_that_jumps(self):
         """By years and back, every few milliseconds, in the program only: deadlines and pauses never notice."""
         with Life(rows=300, rate=100) as life:

@@ -6,6 +6,8 @@ import sqlite3
 import sys
 import unittest
 
+import psycopg2
+
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import PROGRAM, Life, wait_until  # noqa: E402
 
@@ -104,6 +106,48 @@ class Forks(unittest.TestCase):
             self.assertEqual(life.sidecar.wait(60), 1)
             with open(life.path("sidecar.log"), encoding="utf-8") as log:
                 self.assertIn("it is an older copy", log.read())
+
+    def test_another_postgres_before_the_second_cutover(self):
+        """PostgreSQL fails over while SQLite is primary again: what SQLite once followed says nothing of the new one."""
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            life.flip("cutover")
+            life.wait_phase("reverse")
+            self.comes_back(life, 1)
+            life.flip_when_ready("rollback")
+            life.wait_phase("forward")
+            self.promote(life)
+            life.flip_when_ready("cutover", 120)
+            life.wait_phase("reverse")
+            self.comes_back(life, 2)
+            life.flip_when_ready("rollback")
+
+    def comes_back(self, life, number):
+        """A row that is written in PostgreSQL reaches SQLite."""
+        connection = life.postgres()
+        connection.cursor().execute("INSERT INTO users(id, username) VALUES (%s, %s)", (f"fork{number}", f"f{number}"))
+        connection.close()
+        count = "SELECT count(*) FROM users WHERE id LIKE 'fork%'"
+        wait_until(lambda: life.sqlite().execute(count).fetchone()[0] == number, f"row {number} in SQLite")
+
+    def promote(self, life):
+        life.cluster.stop()
+        with open(os.path.join(life.cluster.data, "standby.signal"), "w", encoding="ascii"):
+            pass
+        shutil.chown(os.path.join(life.cluster.data, "standby.signal"), life.cluster.user)
+        life.cluster.start()
+
+        def promoted():
+            connection = psycopg2.connect(life.url)
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_is_in_recovery() AND pg_promote()")
+                cursor.execute("SELECT NOT pg_is_in_recovery()")
+                there = cursor.fetchone()[0]
+            connection.close()
+            return there
+        wait_until(promoted, "PostgreSQL promoted")
 
     def drop(self, cursor, slot):
         cursor.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots"
