@@ -24,15 +24,17 @@ struct FileDiff::Match {
   std::size_t end(std::size_t size) const { return size - back; }
 };
 
+bool FileDiff::keeps_deleted() const {
+  const auto& tables = lens_.collection().tables;
+  return std::all_of(tables.begin(), tables.end(), [&](const TableSource& source) {
+    return mapping_.table(source.table).keep_deleted;
+  });
+}
+
 void FileDiff::refuse_mass_delete(std::size_t before, std::size_t gone,
                                   std::string_view path) const {
   if (mass_ == MassDelete::kTake || gone <= kFewRecords || 2 * gone <= before) return;
-  const auto& tables = lens_.collection().tables;
-  if (std::all_of(tables.begin(), tables.end(), [&](const TableSource& source) {
-        return mapping_.table(source.table).keep_deleted;
-      })) {
-    return;
-  }
+  if (keeps_deleted()) return;
   throw Error(
       ErrorKind::kRefused, Retry::kLater,
       fmt::format("{} of its {} records are gone at once: held, nothing was deleted", gone, before),
@@ -166,7 +168,7 @@ void FileDiff::log_gone(const Gone& gone) {
   }
 }
 
-DiffOutcome FileDiff::take(KnownFile known, const FileBytes& file) {
+DiffOutcome FileDiff::take(KnownFile known, const FileBytes& file, bool just_written) {
   outcome_ = {};
   RecordInputs now(lens_.collection(), known.path, file);
   const auto before = known.id != 0 ? ledger_.records(known.id) : std::vector<RecordEntry>();
@@ -174,6 +176,12 @@ DiffOutcome FileDiff::take(KnownFile known, const FileBytes& file) {
   std::set<std::size_t> gone_records;
   for (std::size_t i = found.front; i < found.end(before.size()); ++i) gone_records.insert(i);
   for (const std::uint32_t was : found.was) gone_records.erase(was);
+  const bool none_new = std::count(found.was.begin(), found.was.end(), ElementMemory::kNone) == 0;
+  if (just_written && none_new && !gone_records.empty() && mass_ == MassDelete::kHold &&
+      keeps_deleted()) {
+    outcome_.unfinished = true;
+    return outcome_;
+  }
   const auto moved = std::count_if(gone_records.begin(), gone_records.end(),
                                    [&](std::size_t i) { return moved_elsewhere(before[i].id); });
   refuse_mass_delete(before.size(), gone_records.size() - static_cast<std::size_t>(moved),

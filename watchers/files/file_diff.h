@@ -24,6 +24,7 @@ namespace switchback {
 struct DiffOutcome {
   bool contested = false;  // two records claim a key, or a row has none: `give` is not all of it
   std::set<std::int64_t> again;  // files whose records are to be compared anew: a key became free
+  bool unfinished = false;       // nothing was taken: it looks like the first part of a rewriting
 };
 
 /// What becomes of a change that would delete most of a file's records.
@@ -38,8 +39,10 @@ class FileDiff {
 
   /// Throws Error(kData) on contents that cannot be taken, Error(kRefused) if they would delete
   /// most of the file's records and that is held; then nothing was written. `known` is the file as
-  /// the ledger has it, with id 0 if it does not.
-  DiffOutcome take(KnownFile known, const FileBytes& file);
+  /// the ledger has it, with id 0 if it does not. A list that keeps what leaves it drops records as
+  /// it takes new ones; one that was `just_written` and only dropped some is called unfinished:
+  /// lines may be seen before all are written, and would come back as new ones.
+  DiffOutcome take(KnownFile known, const FileBytes& file, bool just_written);
   /// The file is gone, and its records with it. Throws Error(kRefused) as take().
   DiffOutcome remove(const KnownFile& known);
 
@@ -47,6 +50,7 @@ class FileDiff {
   struct Match;
   using Gone = std::map<std::pair<TableId, std::string>, Hash128>;
 
+  bool keeps_deleted() const;
   Match match(const std::vector<RecordEntry>& before, RecordInputs& now) const;
   void refuse_mass_delete(std::size_t before, std::size_t gone, std::string_view path) const;
   bool moved_elsewhere(std::uint64_t record) const;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "state/base/error.h"
 #include "watchers/files/large_file.h"
@@ -89,6 +91,7 @@ std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
       lens_.put(input, known.memory, changes.changes, all_of(changes.changes), style());
   if (text.gone) {
     add_refused(mapping_, changes.changes, text.refused, rejects);
+    refuse_left_behind(changes, text, rejects);
     take_out(changes.record);
     ledger_.remove_record(changes.record);
     return std::nullopt;
@@ -108,6 +111,40 @@ std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
   edits_.push_back({{RecordEdit::Sort::kReplace, i, text.bytes, text.name},
                     Touched{changes.record, std::move(text)}});
   return std::nullopt;
+}
+
+// Where PostgreSQL has no foreign key, the row of a record may go and those inside of it stay. Some
+// it may never have had, since it could not take them; so all are to be read again.
+void FileRewrite::refuse_left_behind(const RecordChanges& changes, const RecordText& text,
+                                     std::vector<Reject>& rejects) const {
+  std::set<std::pair<TableId, std::string>> left;
+  for (const RowMark& row : ledger_.rows(changes.record)) left.emplace(row.table, row.key);
+  for (const Change& change : changes.changes.changes()) {
+    const std::uint16_t width = mapping_.table(change.table).key_width;
+    if (change.old_key != Change::kNone) {
+      left.erase(
+          {change.table, row_bytes(changes.changes, changes.changes.old_key(change, width))});
+    }
+    std::pair row(change.table, key_bytes(changes.changes, change, width));
+    if (change.op == Op::kDelete) {
+      left.erase(row);
+    } else {
+      left.insert(std::move(row));
+    }
+  }
+  for (const auto& one : text.refused) {
+    const Change& change = changes.changes.changes()[one.change];
+    left.erase(
+        {change.table, key_bytes(changes.changes, change, mapping_.table(change.table).key_width)});
+  }
+  for (const auto& [table, key] : left) {
+    Chunk chunk;
+    add_cells(key, chunk);
+    chunk.end_delete(table);
+    rejects.push_back({table, key_text(chunk, chunk.row(chunk.changes().front())),
+                       std::string(kNoRecordEncloses) + ": the row it refers to was deleted",
+                       std::string(kForeignKeyViolation)});
+  }
 }
 
 void FileRewrite::take_out(std::uint64_t record) {

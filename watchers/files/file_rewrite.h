@@ -57,6 +57,8 @@ class FileRewrite {
     RecordEdit edit;
     std::optional<Touched> touched;  // nullopt: it goes
   };
+  void refuse_left_behind(const RecordChanges& changes, const RecordText& text,
+                          std::vector<Reject>& rejects) const;
   bool is_one_record() const;
   std::int64_t place_at(std::size_t i);
   const TextStyle& style();

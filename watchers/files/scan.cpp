@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <set>
 #include <utility>
 
@@ -17,7 +18,9 @@ namespace fs = std::filesystem;
 
 // A kernel's clock for stamps ticks every few milliseconds: a write within one tick of the last may
 // leave the stamp as it was. A stamp this fresh is not to be relied on.
-constexpr std::int64_t kTickNs = 20'000'000;
+constexpr std::chrono::milliseconds kTick{20};
+// No application takes longer between the first and the last byte of a file that it writes anew.
+constexpr std::chrono::milliseconds kRewriting{1'000};
 
 [[noreturn]] void fail(const fs::path& path, const std::error_code& code) {
   throw Error(ErrorKind::kDisk, Retry::kLater, "a folder cannot be read: " + code.message(),
@@ -67,6 +70,11 @@ std::int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
+}
+
+// Since it was last changed; a clock that was put back makes no file young.
+bool younger_than(std::chrono::nanoseconds age, const FileStamp& stamp) {
+  return std::abs(now_ns() - std::max(stamp.mtime_ns, stamp.ctime_ns)) < age.count();
 }
 
 }  // namespace
@@ -134,23 +142,17 @@ bool FileScan::is_as_known(const FilePlace& place, const KnownFile& file,
 
 // An application deletes its files, and perhaps their folders; a store that is away as a whole is
 // not mounted or was moved.
-void FileScan::require_folders() {
-  const auto& known = known_files();
-  for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
-    const auto first = known.lower_bound({number, ""});
-    if (first == known.end() || first->first.first != number) continue;
-    const fs::path& root = documents_->collections[number].root;
-    std::error_code code;
-    if (fs::exists(root, code) || code) continue;  // an error will be told where it is read
-    throw Error(ErrorKind::kDisk, Retry::kLater,
-                "the folder of the files is not there, and what it held stays as it was",
-                {.object = root.string(), .next = "mount it, or put it back where it was"});
-  }
+void FileScan::require_root(std::uint16_t number) const {
+  const fs::path& root = collection(number).root;
+  std::error_code code;
+  if (fs::exists(root, code) || code) return;  // an error will be told where it is read
+  throw Error(ErrorKind::kDisk, Retry::kLater,
+              "the folder of the files is not there, and what it held stays as it was",
+              {.object = root.string(), .next = "mount it, or put it back where it was"});
 }
 
 std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   const auto& known = known_files();
-  require_folders();
   std::vector<Candidate> found;
   std::set<FilePlace> there;
   for (std::uint16_t number = 0; number < documents_->collections.size(); ++number) {
@@ -188,12 +190,25 @@ const Collection* FileScan::rival(const FilePlace& place) const {
   return nullptr;
 }
 
+// One that is written to all the time is always young: it is not waited for any longer than others.
+bool FileScan::may_be_unfinished(const FilePlace& place, const FileBytes& file) const {
+  const auto since = unfinished_since_.find(place);
+  if (since != unfinished_since_.end() && Deadline::Clock::now() - since->second > kRewriting) {
+    return false;
+  }
+  return younger_than(kRewriting, file.stamp);
+}
+
 void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
   const FilePlace place{candidate.known.collection, candidate.known.path};
   const Collection& of = collection(place.first);
   const auto unreadable = [&](std::string why, bool held) {
     if (held) round.held[place] = why;
     round.result.unreadable.push_back({(of.root / place.second).string(), std::move(why), held});
+  };
+  const auto look_again = [&] {
+    round.result.unstable = round.result.untaken = true;
+    round.unstable.insert(place);
   };
   if (const Collection* other = candidate.there ? rival(place) : nullptr) {
     return unreadable("the collections " + of.name + " and " + other->name +
@@ -210,25 +225,24 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
     DiffOutcome outcome;
     switch (read.outcome) {
       case ReadOutcome::kUnstable:
-        round.result.unstable = round.result.untaken = true;
-        round.unstable.insert(place);
-        return;
+        return look_again();
       case ReadOutcome::kRefused:
         return unreadable("it is a symbolic link or no regular file, which is never followed",
                           false);
       case ReadOutcome::kAbsent:
         if (known.id == 0) return;
+        require_root(place.first);
         outcome = diff.remove(known);
         break;
       case ReadOutcome::kRead: {
-        const bool fresh =
-            now_ns() - std::max(read.file.stamp.mtime_ns, read.file.stamp.ctime_ns) < kTickNs;
+        const bool fresh = younger_than(kTick, read.file.stamp);
         const bool same = known.id != 0 && known.bytes == hash_of(read.file.bytes);
         if (fresh) {
           read.file.stamp.inode = 0;
           round.result.unstable = true;
         }
         if (same) {
+          unfinished_since_.erase(place);
           if (!fresh) seen_equal_[place] = {read.file.stamp, known.bytes};
           if (!(known.stamp == read.file.stamp)) {
             known.stamp = read.file.stamp;
@@ -236,10 +250,15 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
           }
           return;
         }
-        outcome = diff.take(std::move(known), read.file);
+        outcome = diff.take(std::move(known), read.file, may_be_unfinished(place, read.file));
         break;
       }
     }
+    if (outcome.unfinished) {
+      unfinished_since_.try_emplace(place, Deadline::Clock::now());
+      return look_again();
+    }
+    unfinished_since_.erase(place);
     round.result.contested = round.result.contested || outcome.contested;
     round.again.merge(outcome.again);
   } catch (const Error& error) {

@@ -71,7 +71,8 @@ class FileScan {
     bool there = true;
   };
   const std::map<FilePlace, KnownFile>& known_files();
-  void require_folders();
+  void require_root(std::uint16_t collection) const;
+  bool may_be_unfinished(const FilePlace& place, const FileBytes& file) const;
   std::vector<Candidate> candidates(Look look);
   bool is_as_known(const FilePlace& place, const KnownFile& file,
                    const std::optional<FileStamp>& now) const;
@@ -97,6 +98,7 @@ class FileScan {
   std::map<FilePlace, KnownFile> known_;
   // What was read and was as the ledger has it, for looks whose notes are undone.
   std::map<FilePlace, std::pair<FileStamp, Hash128>> seen_equal_;
+  std::map<FilePlace, Deadline::Clock::time_point> unfinished_since_;
   bool holds_back_ = false;                                 // a file, as known_ was read
   std::pair<std::int64_t, std::int64_t> known_at_{-1, -1};  // the ledger's version
 };

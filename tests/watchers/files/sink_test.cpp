@@ -195,6 +195,29 @@ TEST(FilesSinkTest, AFileForEachRecord) {
   store.expect_no_echo();
 }
 
+TEST(FilesSinkTest, WhatWasInARecordThatGoesIsNotLostWithoutAWord) {
+  SinkStore store({.files = "chats/{/id}.json", .records = ""}, kChats);
+  store.write("chats/a.json",
+              R"({"id":"a","title":"A","messages":[{"id":1,"body":"x"},{"id":2,"body":"y"}]})");
+  store.begin();
+  // PostgreSQL has no foreign key, or it would not take this.
+  store.text().remove("messages", {"1"});
+  store.text().upsert("messages", {"3", "a", "just come"});
+  store.text().remove("chats", {"a"});
+  std::vector<std::string> keys;
+  for (const Reject& reject : store.commit()) keys.push_back(reject.key);
+  EXPECT_THAT(store.names(), IsEmpty());
+  EXPECT_THAT(keys, testing::UnorderedElementsAre("[\"2\"]", "[\"3\"]"));
+  // Whatever becomes of them in PostgreSQL, they are in nobody's way any more.
+  store.text().remove("messages", {"2"});
+  store.text().upsert("chats", {"b", "B"});
+  store.text().upsert("messages", {"3", "b", "just come"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(FilesLedger::open(store.ledger(), false)->quarantined(), 0u);
+  EXPECT_EQ(store.rows_read().size(), 2u);
+  store.expect_no_echo();
+}
+
 TEST(FilesSinkTest, TruncateTakesEveryRowAlsoThoseOfTheSameBatch) {
   SinkStore store({.files = "chats/{/id}.json", .records = ""}, kChats);
   store.write("chats/a.json", R"({"id":"a","title":"A","messages":[{"id":1,"body":"hi"}]})");

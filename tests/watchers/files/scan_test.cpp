@@ -1,0 +1,144 @@
+// What a look at the files must not take at its word: lists that are being written anew, stores
+// that are away as a whole, clocks that were put back.
+#include "watchers/files/scan.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include <filesystem>
+
+#include "tests/watchers/files/files_fixture.h"
+
+namespace switchback {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+namespace fs = std::filesystem;
+
+class ScanTest : public testing::Test {
+ protected:
+  void begin(const CollectionText& collection, const TableText& table) {
+    store_.emplace(collection, std::vector{table});
+  }
+  void install() {
+    store_->install();
+    ledger_ = FilesLedger::open(store_->ledger(), false);
+    scan_.emplace(store_->text().mapping_pointer(), store_->text().documents(), *ledger_);
+  }
+  ScanResult look() { return scan_->run(Look::kStamps, nullptr); }
+  std::uint64_t rows() { return ledger_->count_rows(store_->text().table("t")); }
+  /// Looks until it agrees with itself, as a gate does.
+  void rest() {
+    const Deadline deadline = Deadline::in(std::chrono::seconds(20));
+    while (look().unstable) ASSERT_FALSE(deadline.passed());
+  }
+
+  std::optional<FilesFixture> store_;
+  std::unique_ptr<FilesLedger> ledger_;
+  std::optional<FileScan> scan_;
+};
+
+std::string lines(int first, int last) {
+  std::string out;
+  for (int n = first; n <= last; ++n) out += "{\"n\": " + std::to_string(n) + "}\n";
+  return out;
+}
+
+// A ring of lines that keeps what leaves it, and whose rows have no name in the file: what is taken
+// for gone comes back as another row.
+class RingTest : public ScanTest {
+ protected:
+  RingTest() {
+    begin({.files = "log.jsonl", .records = "lines"},
+          {.name = "t", .path = "", .columns = {"id uuid = $uuid", "n int = /n"}});
+    store_->text().mapping_pointer()->tables.front().keep_deleted = true;
+    store_->write("log.jsonl", lines(1, 8));
+    install();
+  }
+};
+
+TEST_F(RingTest, AMomentOfARewritingInPlaceIsNotBelieved) {
+  for (const std::string& part : {std::string(), lines(3, 3), lines(3, 6)}) {
+    store_->write("log.jsonl", part);
+    const ScanResult seen = look();
+    EXPECT_TRUE(seen.unstable && seen.untaken) << part;
+    EXPECT_EQ(seen.from, seen.to) << part;
+    EXPECT_THAT(seen.unreadable, IsEmpty()) << part;
+  }
+  store_->write("log.jsonl", lines(3, 10));
+  look();
+  EXPECT_EQ(ledger_->entries_beyond(ledger_->first().value), 4u) << "two left it, two are new";
+  EXPECT_EQ(rows(), 8u);
+}
+
+TEST_F(RingTest, WhatStaysShorterIsShorter) {
+  store_->write("log.jsonl", lines(5, 8));
+  EXPECT_EQ(rows(), 8u);
+  rest();
+  EXPECT_EQ(rows(), 4u);
+  EXPECT_EQ(ledger_->entries_beyond(ledger_->first().value), 4u);
+}
+
+TEST_F(RingTest, AFileOfTheFutureComesToRest) {
+  timespec times[2];
+  ASSERT_EQ(::clock_gettime(CLOCK_REALTIME, &times[0]), 0);
+  times[0].tv_sec += 3'600;  // as after the clock was put back
+  times[1] = times[0];
+  ASSERT_EQ(::utimensat(AT_FDCWD, (store_->root() / "log.jsonl").c_str(), times, 0), 0);
+  rest();
+  EXPECT_EQ(rows(), 8u);
+}
+
+// As if each write came while the last one was still looked at.
+TEST_F(RingTest, WhatIsWrittenToAllTheTimeIsBelievedInTheEnd) {
+  const Deadline deadline = Deadline::in(std::chrono::seconds(20));
+  for (int n = 0; rows() != 4; ++n) {
+    ASSERT_FALSE(deadline.passed());
+    store_->write("log.jsonl", lines(5, 8) + std::string(static_cast<std::size_t>(n % 2), '\n'));
+    look();
+  }
+}
+
+class StoreAwayTest : public ScanTest {
+ protected:
+  StoreAwayTest() {
+    begin({.files = "{/id}.json", .records = ""},
+          {.name = "t", .path = "", .columns = {"id int = /id"}});
+    for (const std::string id : {"1", "2", "3"}) {
+      store_->write(id + ".json", "{\"id\": " + id + "}");
+    }
+    install();
+  }
+  std::string refusal() {
+    try {
+      look();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::kDisk);
+      return error.what();
+    }
+    return "";
+  }
+};
+
+TEST_F(StoreAwayTest, AFolderThatIsNotThereIsNoEmptyStore) {
+  const fs::path root = store_->root();
+  fs::rename(root, root.string() + ".away");
+  EXPECT_THAT(refusal(), HasSubstr("is not there"));
+  fs::rename(root.string() + ".away", root);
+  EXPECT_EQ(refusal(), "");
+  EXPECT_EQ(rows(), 3u);
+}
+
+TEST_F(StoreAwayTest, TheLastFileMayBeDeleted) {
+  for (const std::string id : {"1", "2", "3"}) fs::remove(store_->root() / (id + ".json"));
+  EXPECT_EQ(refusal(), "");
+  EXPECT_EQ(rows(), 0u);
+}
+
+}  // namespace
+}  // namespace switchback
