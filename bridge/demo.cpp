@@ -14,6 +14,7 @@
 #include "bridge/child_process.h"
 #include "bridge/demo_system.h"
 #include "bridge/private_postgres.h"
+#include "bridge/site.h"
 #include "bridge/supervisor.h"
 #include "state/base/durable_file.h"
 #include "state/base/log.h"
@@ -46,6 +47,7 @@ class Demo {
   void start_application();
   void start_sidecar();
   void flip(Side to);
+  void tell_quarantine(Side refused_by);
   void watch_writes(const char* what);
   void stop_application();
   void wait_drained();
@@ -200,10 +202,21 @@ void Demo::watch_writes(const char* what) {
        now.pump.lag.changes);
 }
 
+// Nobody can ask for it afterwards: PostgreSQL ends with the demo.
+void Demo::tell_quarantine(Side refused_by) {
+  const Site site = open_site(supervisor_->config(), SchemaUse::kTry);
+  for (const QuarantineEntry& entry : site.of(refused_by).quarantine()) {
+    tell("    in quarantine: {} {}: {}", entry.name, entry.key, entry.reason);
+  }
+}
+
 void Demo::flip(Side to) {
   const FlipReport report =
       supervisor_->flip({.to = to, .max_pause = supervisor_->config().max_pause}, "demo");
   if (!report.outcome.flipped) {
+    remove_folder_ = false;
+    tell_quarantine(to);
+    fmt::print(stderr, "kept for a look: {}\n", folder_.string());
     const Obstacle& why = report.outcome.obstacles.front();
     throw Error(ErrorKind::kRefused, Retry::kNever, why.what, {.next = why.cure});
   }

@@ -256,12 +256,12 @@ class Life:
         assert code == 0, f"{command} ended with {code}: {out} {err}"
         return json.loads(out)
 
-    def flip_when_ready(self, command, seconds=60):
+    def flip_when_ready(self, command, seconds=60, options=()):
         """The same, again and again until nothing stands in the way any more."""
         said = []
 
         def flipped():
-            code, *words = self.run(command, "--yes", "--json")
+            code, *words = self.run(command, "--yes", "--json", *options)
             said[:] = words
             return json.loads(words[0]) if code == 0 else None
         try:
