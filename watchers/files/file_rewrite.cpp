@@ -1,5 +1,7 @@
 #include "watchers/files/file_rewrite.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numeric>
 #include <set>
@@ -142,7 +144,7 @@ void FileRewrite::refuse_left_behind(const RecordChanges& changes, const RecordT
     add_cells(key, chunk);
     chunk.end_delete(table);
     rejects.push_back({table, key_text(chunk, chunk.row(chunk.changes().front())),
-                       std::string(kNoRecordEncloses) + ": the row it refers to was deleted",
+                       fmt::format("{}: the row it refers to was deleted", kNoRecordEncloses),
                        std::string(kForeignKeyViolation)});
   }
 }
