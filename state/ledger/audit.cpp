@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "state/base/durable_file.h"
@@ -17,8 +18,17 @@
 
 namespace switchback {
 
-std::string audit_head(std::uint64_t seq, std::string_view hash) {
-  return fmt::format("{} {}\n", seq, hash);
+std::string to_text(const AuditHead& head) {
+  return fmt::format("{} {}\n", head.seq, head.hash);
+}
+
+AuditHead parse_audit_head(std::string_view text) {
+  AuditHead head;
+  const auto blank = text.find(' ');
+  if (blank == text.npos || !text.ends_with('\n')) return {};
+  if (std::from_chars(text.data(), text.data() + blank, head.seq).ec != std::errc()) return {};
+  head.hash = text.substr(blank + 1, text.size() - blank - 2);
+  return head;
 }
 
 AuditLog::AuditLog(std::filesystem::path path, UniqueFd fd, Clock clock)
@@ -51,6 +61,7 @@ AuditLog AuditLog::open(const std::filesystem::path& state_dir, Clock clock) {
     log.next_ = static_cast<std::uint64_t>(std::count(text.begin(), text.end(), '\n')) + 2;
     log.mend_head(text);
   }
+  log.follow_head();
   return log;
 }
 
@@ -64,13 +75,22 @@ void AuditLog::mend_head(std::string_view text) const {
   const std::string expected =
       before.empty()
           ? ""
-          : audit_head(next_ - 2,
-                       sha256_of(start == before.npos ? before : before.substr(start + 1)));
+          : to_text(
+                {next_ - 2, sha256_of(start == before.npos ? before : before.substr(start + 1))});
   if (head == expected) write_head();
 }
 
+// Whatever became of the file meanwhile, the chain goes on from what was written last: if its end
+// was cut off or changed, the gap is there for every check to come.
+void AuditLog::follow_head() {
+  AuditHead head = parse_audit_head(read_file(path_.parent_path() / kAuditHead));
+  if (head.seq + 1 < next_ || head.seq == 0) return;
+  next_ = head.seq + 1;
+  previous_ = std::move(head.hash);
+}
+
 void AuditLog::write_head() const {
-  replace_file(path_.parent_path() / kAuditHead, audit_head(next_ - 1, previous_), 0600);
+  replace_file(path_.parent_path() / kAuditHead, to_text({next_ - 1, previous_}), 0600);
 }
 
 void AuditLog::append(const AuditEntry& entry) {

@@ -39,6 +39,7 @@ class AuditLog {
  private:
   AuditLog(std::filesystem::path path, UniqueFd fd, Clock clock);
   void mend_head(std::string_view text) const;
+  void follow_head();
   void write_head() const;
 
   std::filesystem::path path_;
@@ -56,6 +57,11 @@ inline constexpr std::string_view kCertificateEvent = "certificate";
 inline constexpr const char* kCertificates = "certificates";
 
 /// What audit.head says of the last line: "seq hash".
-std::string audit_head(std::uint64_t seq, std::string_view hash);
+struct AuditHead {
+  std::uint64_t seq = 0;  // 0: it says nothing
+  std::string hash = {};
+};
+std::string to_text(const AuditHead& head);
+AuditHead parse_audit_head(std::string_view text);
 
 }  // namespace switchback

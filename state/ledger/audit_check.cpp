@@ -92,13 +92,8 @@ class Check {
     hash_ = sha256_of(line);
   }
 
-  void end(const std::string& head) {
-    std::uint64_t seq = 0;
-    std::string hash;
-    if (const auto blank = head.find(' '); blank != head.npos && head.ends_with('\n')) {
-      seq = std::strtoull(head.c_str(), nullptr, 10);
-      hash = head.substr(blank + 1, head.size() - blank - 2);
-    }
+  void end(const std::string& text) {
+    const auto [seq, hash] = parse_audit_head(text);
     if (seq == 0) {
       // After the very first line a crash may have come before the head.
       if (seq_ > 1) faults_.emplace_back("audit.head is gone: the end of the log may be, too");

@@ -252,6 +252,26 @@ TEST_F(Audit, EveryRemovedEntryIsNamed) {
   EXPECT_THAT(faults_of({}), ElementsAre("entries 1 to 5 were removed from the end"));
 }
 
+TEST_F(Audit, WhatWasCutOffOrChangedIsNamedWhateverComesAfterIt) {
+  const auto go_on_after = [&](std::string text) {
+    const std::string whole = read_file(folder_ / "audit.jsonl");
+    const std::string head = read_file(folder_ / "audit.head");
+    replace_file(folder_ / "audit.jsonl", text, 0600);
+    AuditLog::open(folder_).append({"event 6", "root", ""});
+    AuditLog::open(folder_).append({"event 7", "root", ""});
+    auto faults = check_audit(folder_).faults;
+    replace_file(folder_ / "audit.jsonl", whole, 0600);
+    replace_file(folder_ / "audit.head", head, 0600);
+    return faults;
+  };
+  EXPECT_THAT(go_on_after(lines_[0] + "\n" + lines_[1] + "\n"),
+              ElementsAre("entries 3 to 5 were removed"));
+  EXPECT_THAT(go_on_after(""), ElementsAre("entries 1 to 5 were removed"));
+  std::string changed = read_file(folder_ / "audit.jsonl");
+  changed.replace(changed.rfind("root"), 4, "toor");
+  EXPECT_THAT(go_on_after(changed), ElementsAre("entry 5 was changed"));
+}
+
 TEST_F(Audit, ReorderedAndForgedEntriesAreNamed) {
   auto swapped = lines_;
   std::swap(swapped[1], swapped[2]);
