@@ -354,7 +354,7 @@ def _refusal(cursor, role, line):
         return error.pgcode
     else:
         if cursor.rowcount != 0:  # an empty partitioned table has nothing to refuse
-            raise Failed("fence", f"PostgreSQL took: {line}")
+            raise Failed("no fence", f"PostgreSQL took: {line}")
         return None
     finally:
         cursor.execute("ROLLBACK")
@@ -372,7 +372,7 @@ def _refused_by_sqlite(player, name, lines):
             if "switchback" not in str(error):
                 raise Failed("fence", f"{line}: {error}") from error
         else:
-            raise Failed("fence", f"SQLite took: {line}")
+            raise Failed("no fence", f"SQLite took: {line}")
         finally:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
