@@ -42,8 +42,15 @@ struct FileRecords {
   }
   /// The i-th record's name in a map, unescaped; empty otherwise.
   std::string name(std::string_view file, std::size_t i) const;
-  /// Hash of a record's bytes as they stand.
-  Hash128 hash(std::string_view file, std::size_t i) const { return hash_of(bytes(file, i)); }
+  /// Where the i-th record begins: in a map with its name.
+  std::size_t begin_of(std::size_t i) const {
+    const RecordSpan& span = records[i];
+    return span.name_begin == span.name_end ? span.begin : span.name_begin;
+  }
+  /// Hash of a record as it stands, in a map with its name: many a record has the value of another.
+  Hash128 hash(std::string_view file, std::size_t i) const {
+    return hash_of(file.substr(begin_of(i), records[i].end - begin_of(i)));
+  }
 };
 
 /// Throws Error(kData, retry later) with file, line, column and pointer, if the bytes are no whole

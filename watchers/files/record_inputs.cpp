@@ -63,7 +63,9 @@ RecordInputs::RecordInputs(const Collection& collection, std::string path, const
   });
   if (!tells_copies) return;
   std::map<Hash128, std::uint32_t> seen;
-  for (std::size_t i = 0; i < size(); ++i) copies_.push_back(seen[hash(i)]++);
+  for (std::size_t i = 0; i < size(); ++i) {
+    copies_.push_back(seen[hash_of(records_.bytes(file.bytes, i))]++);
+  }
 }
 
 bool RecordInputs::in_list() const {

@@ -96,13 +96,10 @@ const RecordInput* StoredRows::input(std::size_t i, std::int64_t place) {
   RecordInputs& inputs = *loaded_->inputs;
   if (!loaded_->fd) return &inputs.at(i, place);
   const RecordSpan& span = inputs.records().records[i];
-  const std::size_t begin = span.name_begin == span.name_end ? span.begin : span.name_begin;
+  const std::size_t begin = inputs.records().begin_of(i);
   loaded_->record = read_part(loaded_->fd.get(), begin, span.end - begin);
   const std::string_view read = loaded_->record;
-  if (read.size() != span.end - begin ||
-      hash_of(read.substr(span.begin - begin)) != loaded_->hashes[i]) {
-    return nullptr;
-  }
+  if (read.size() != span.end - begin || hash_of(read) != loaded_->hashes[i]) return nullptr;
   return &inputs.at_outside(i, place, read);
 }
 

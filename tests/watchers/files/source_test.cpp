@@ -102,6 +102,25 @@ TEST_F(FilesSourceTest, EveryWayToChangeAFileArrives) {
   EXPECT_EQ(replica_.rows, store_.rows_read());
 }
 
+TEST_F(FilesSourceTest, RecordsOfAMapThatHaveTheSameValueAreToldApartByName) {
+  FilesFixture store(
+      {.files = "flags.json"},
+      {{.name = "flags", .path = "", .columns = {"name text = $key", "on bool = /on"}}});
+  store.write("flags.json", R"({"a": {"on": true}, "b": {"on": true}, "c": {"on": true}})");
+  store.install();
+  const auto source = store.source();
+  source->start({});
+  FilesReplica replica;
+  ASSERT_TRUE(store.pull_batch(*source, replica));
+  store.write("flags.json", R"({"b": {"on": true}, "c": {"on": true}})");
+  ASSERT_TRUE(store.pull_batch(*source, replica));
+  EXPECT_THAT(replica.changes, ElementsAre("- flags(a)"));
+  store.write("flags.json", R"({"c": {"on": true}, "d": {"on": true}})");
+  ASSERT_TRUE(store.pull_batch(*source, replica));
+  EXPECT_THAT(replica.changes, ElementsAre("- flags(b)", "+ flags(d, true)"));
+  EXPECT_EQ(store.rows_read().size(), 2u);
+}
+
 // What a gate's look has logged is read later, and by then the file may be gone.
 TEST_F(FilesSourceTest, ARecordThatGoesMeanwhileTakesAlongWhatWasInIt) {
   FilesFixture store({.files = "{/id}.json", .records = ""},
