@@ -213,6 +213,10 @@ class Crash(unittest.TestCase):
     def sqlite(self, journal_mode):
         return Life(rows=300, rate=50, journal_mode=journal_mode)
 
+    def files(self):
+        """All that is written stays, and is compared again before each flip: a slow machine must keep up with it."""
+        return FilesLife(rows=60, rate=20)
+
     def test_sigkill_in_rollback_journal_mode(self):
         self.play("crash", self.sqlite("delete"))
 
@@ -226,14 +230,14 @@ class Crash(unittest.TestCase):
         self.play("power", self.sqlite("delete"), every_stage_anew=True)
 
     def test_sigkill_with_files(self):
-        self.play("crash", FilesLife(rows=60, rate=50))
+        self.play("crash", self.files())
 
     def test_power_loss_with_files(self):
-        self.play("power", FilesLife(rows=60, rate=50))
+        self.play("power", self.files())
 
     def test_power_loss_before_each_step_with_files(self):
         """Of the steps that a life with SQLite knows as well, only before: half the time."""
-        self.play("power", FilesLife(rows=60, rate=50), points=lambda name: name.endswith(".before") or "files." in name)
+        self.play("power", self.files(), points=lambda name: name.endswith(".before") or "files." in name)
 
 
 if __name__ == "__main__":
