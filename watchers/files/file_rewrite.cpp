@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
 #include <utility>
 
 #include "state/base/error.h"
@@ -59,8 +58,8 @@ void add_refused(const Mapping& mapping, const Chunk& changes,
   for (const auto& one : refused) {
     const Change& change = changes.changes()[one.change];
     const std::uint16_t width = mapping.table(change.table).key_width;
-    rejects.push_back(
-        {change.table, key_text(changes, changes.row(change).first(width)), one.reason, ""});
+    rejects.push_back({change.table, key_text(changes, changes.row(change).first(width)),
+                       one.reason, std::string(one.orphan ? kForeignKeyViolation : "")});
   }
 }
 
@@ -93,7 +92,7 @@ std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
       lens_.put(input, known.memory, changes.changes, all_of(changes.changes), style());
   if (text.gone) {
     add_refused(mapping_, changes.changes, text.refused, rejects);
-    refuse_left_behind(changes, text, rejects);
+    for (const RowMark& row : ledger_.rows(changes.record)) vanished_.emplace(row.table, row.key);
     take_out(changes.record);
     ledger_.remove_record(changes.record);
     return std::nullopt;
@@ -113,40 +112,6 @@ std::optional<FileRewrite::Moved> FileRewrite::put(const RecordChanges& changes,
   edits_.push_back({{RecordEdit::Sort::kReplace, i, text.bytes, text.name},
                     Touched{changes.record, std::move(text)}});
   return std::nullopt;
-}
-
-// Where PostgreSQL has no foreign key, the row of a record may go and those inside of it stay. Some
-// it may never have had, since it could not take them; so all are to be read again.
-void FileRewrite::refuse_left_behind(const RecordChanges& changes, const RecordText& text,
-                                     std::vector<Reject>& rejects) const {
-  std::set<std::pair<TableId, std::string>> left;
-  for (const RowMark& row : ledger_.rows(changes.record)) left.emplace(row.table, row.key);
-  for (const Change& change : changes.changes.changes()) {
-    const std::uint16_t width = mapping_.table(change.table).key_width;
-    if (change.old_key != Change::kNone) {
-      left.erase(
-          {change.table, row_bytes(changes.changes, changes.changes.old_key(change, width))});
-    }
-    std::pair row(change.table, key_bytes(changes.changes, change, width));
-    if (change.op == Op::kDelete) {
-      left.erase(row);
-    } else {
-      left.insert(std::move(row));
-    }
-  }
-  for (const auto& one : text.refused) {
-    const Change& change = changes.changes.changes()[one.change];
-    left.erase(
-        {change.table, key_bytes(changes.changes, change, mapping_.table(change.table).key_width)});
-  }
-  for (const auto& [table, key] : left) {
-    Chunk chunk;
-    add_cells(key, chunk);
-    chunk.end_delete(table);
-    rejects.push_back({table, key_text(chunk, chunk.row(chunk.changes().front())),
-                       fmt::format("{}: the row it refers to was deleted", kNoRecordEncloses),
-                       std::string(kForeignKeyViolation)});
-  }
 }
 
 void FileRewrite::take_out(std::uint64_t record) {
@@ -235,14 +200,18 @@ void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size
   if (touched.record == 0) {
     touched.record = ledger_.add_record(file, known);
   } else {
-    for (const RowMark& row : ledger_.rows(touched.record)) ledger_.remove_row(row.table, row.key);
+    for (const RowMark& row : ledger_.rows(touched.record)) {
+      ledger_.remove_row(row.table, row.key);
+      vanished_.emplace(row.table, row.key);
+    }
     ledger_.move_record(touched.record, file);
     ledger_.update_record(touched.record, known);
   }
   for (const Change& change : rows.changes()) {
     const std::uint16_t width = mapping_.table(change.table).key_width;
-    ledger_.put_row(touched.record,
-                    {change.table, key_bytes(rows, change, width), row_hash(rows, change)});
+    const std::string key = key_bytes(rows, change, width);
+    ledger_.put_row(touched.record, {change.table, key, row_hash(rows, change)});
+    vanished_.erase({change.table, key});
   }
   entries_[at] = {inputs.hash(at), touched.record};
 }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -47,6 +48,9 @@ class FileRewrite {
   std::optional<std::string> finish(std::string base, const std::filesystem::path& spool_folder);
   std::string take_current();
   const std::optional<KnownFile>& known() const { return known_; }
+  /// After finish(): rows that the changed records had and have no more. Another file's may have
+  /// them now.
+  const std::set<LedgerKey>& vanished() const { return vanished_; }
 
  private:
   struct Touched {
@@ -57,8 +61,6 @@ class FileRewrite {
     RecordEdit edit;
     std::optional<Touched> touched;  // nullopt: it goes
   };
-  void refuse_left_behind(const RecordChanges& changes, const RecordText& text,
-                          std::vector<Reject>& rejects) const;
   bool is_one_record() const;
   std::int64_t place_at(std::size_t i);
   const TextStyle& style();
@@ -79,6 +81,7 @@ class FileRewrite {
   std::unordered_map<std::uint64_t, std::size_t> index_;  // of records in entries_
   std::unordered_map<std::size_t, std::int64_t> places_;  // read from the ledger so far
   std::vector<Edit> edits_;
+  std::set<LedgerKey> vanished_;
 };
 
 /// The quarantine entries of what put() or make() refused.

@@ -31,6 +31,9 @@
 
 namespace switchback {
 
+/// A row's table and key (row_key.h).
+using LedgerKey = std::pair<TableId, std::string>;
+
 /// One row a record makes: what must be deleted when the record goes.
 struct RowMark {
   TableId table{};

@@ -69,6 +69,7 @@ struct RecordText {
   struct Refused {
     std::uint32_t change;  // index in the chunk
     std::string reason;
+    bool orphan = false;  // what encloses the row is not here, and may yet come
   };
   std::vector<Refused> refused;  // nothing of these is in `bytes`
 };

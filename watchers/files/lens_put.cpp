@@ -18,7 +18,7 @@
 namespace switchback {
 namespace {
 
-using Refusals = std::map<std::size_t, std::string>;  // index of a net change -> reason
+using Refusals = std::map<std::size_t, CannotWrite>;  // by index of a net change
 
 /// The rows of one state of a record, by table and key.
 class Rows {
@@ -98,8 +98,8 @@ class Putting {
     for (std::uint16_t table = 0; table < plan_.collection().tables.size(); ++table) {
       if (state.born && plan_.source(table).level != 0) {
         for (const NetChange& net : nets_) {
-          if (net.table == table)
-            refused.try_emplace(index_of(net), "its record's own row is missing");
+          if (net.table != table) continue;
+          refused.try_emplace(index_of(net), CannotWrite{"its record's own row is missing", true});
         }
       }
       state = write_table(std::move(state), rows, table, refused);
@@ -127,10 +127,10 @@ class Putting {
         tried.file.members = path_members(tried);
         return tried;
       } catch (const CannotWrite& why) {
-        refused[index_of(*at)] = why.reason;
+        refused[index_of(*at)] = why;
       } catch (const Error& error) {
         if (error.kind() != ErrorKind::kData) throw;
-        refused[index_of(*at)] = error.message();
+        refused[index_of(*at)] = {error.message()};
       }
     }
   }
@@ -168,7 +168,7 @@ class Putting {
       const std::string wrong = !net.deleted             ? unlike(*now, fresh, net)
                                 : wanted.contains(fresh) ? ""
                                                          : still_there(*now, fresh);
-      if (!wrong.empty()) out[index_of(net)] = wrong;
+      if (!wrong.empty()) out[index_of(net)] = {wrong};
     }
     if (!out.empty()) return out;
     if (before != nullptr && disturbed(*before, *now, touched, deletes)) {
@@ -185,7 +185,7 @@ class Putting {
   std::optional<Refusals> all_but(const Refusals& refused, const std::string& reason) const {
     Refusals out;
     for (std::size_t i = 0; i < nets_.size(); ++i) {
-      if (!refused.contains(i)) out[i] = reason;
+      if (!refused.contains(i)) out[i] = {reason};
     }
     if (out.empty()) return std::nullopt;
     return out;
@@ -231,8 +231,10 @@ class Putting {
   RecordText answer(const RecordState& start, RecordState state, const Refusals& refused) const {
     RecordText out;
     out.gone = state.gone;
-    for (const auto& [net, reason] : refused) {
-      for (const std::uint32_t change : nets_[net].changes) out.refused.push_back({change, reason});
+    for (const auto& [net, why] : refused) {
+      for (const std::uint32_t change : nets_[net].changes) {
+        out.refused.push_back({change, why.reason, why.orphan});
+      }
     }
     const bool opaque = !start.document;
     if (!state.gone) {

@@ -120,7 +120,7 @@ EditedValue& RecordEditor::edited(std::uint32_t element) {
     }
     value = found;
   }
-  if (value == nullptr) throw CannotWrite{"its element was removed by another change"};
+  if (value == nullptr) throw CannotWrite{"its element was removed by another change", true};
   return *(edited_[element] = value);
 }
 
@@ -188,7 +188,7 @@ void RecordEditor::add_member(EditedValue& object, const std::string& name, std:
 void RecordEditor::apply(const NetChange& net) {
   if (state_.gone) {
     if (net.deleted) return;
-    throw CannotWrite{"its record is deleted"};
+    throw CannotWrite{"its record is deleted", true};
   }
   const auto element = state_.born ? std::nullopt : find(net);
   if (net.deleted) {
@@ -361,7 +361,7 @@ std::uint32_t RecordEditor::find_parent(const NetChange& net) {
   for (std::uint32_t e = 0; e < elements_.size(); ++e) {
     if (elements_[e].level == level && encloses(net, e)) return e;
   }
-  throw CannotWrite{"the enclosing row it names is not in the document"};
+  throw CannotWrite{"the enclosing row it names is not in the document", true};
 }
 
 std::unique_ptr<EditedValue> RecordEditor::new_value(std::uint16_t level,

@@ -67,6 +67,7 @@ struct RecordState {
 /// Why one change cannot be written.
 struct CannotWrite {
   std::string reason;
+  bool orphan = false;  // what encloses the row is not here, and may yet come
 };
 
 /// For a record that is being written, which has all it needs in its memory: throws CannotWrite.

@@ -95,21 +95,34 @@ void RecordTargets::add_truncate(TableId table) {
 }
 
 void RecordTargets::reject(const Chunk& chunk, const Change& change, std::string reason,
-                           std::vector<Reject>& rejects) const {
+                           std::string_view sqlstate, std::vector<Reject>& rejects) const {
   const std::uint16_t width = mapping_.table(change.table).key_width;
-  rejects.push_back(
-      {change.table, key_text(chunk, chunk.row(change).first(width)), std::move(reason), ""});
+  rejects.push_back({change.table, key_text(chunk, chunk.row(change).first(width)),
+                     std::move(reason), std::string(sqlstate)});
+}
+
+void RecordTargets::erase_deleted(std::set<LedgerKey>& rows) const {
+  for (const RecordChanges& record : records_) {
+    const Chunk& chunk = record.changes;
+    for (const Change& change : chunk.changes()) {
+      const std::uint16_t width = mapping_.table(change.table).key_width;
+      if (change.old_key != Change::kNone) {
+        rows.erase({change.table, row_bytes(chunk, chunk.old_key(change, width))});
+      }
+      if (change.op == Op::kDelete) rows.erase({change.table, key_bytes(chunk, change, width)});
+    }
+  }
 }
 
 bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
                                std::vector<Reject>& rejects) {
   const std::uint16_t width = mapping_.table(change.table).key_width;
   if (change.op == Op::kMisfit) {
-    reject(chunk, change, std::string(chunk.text(change.reason)), rejects);
+    reject(chunk, change, std::string(chunk.text(change.reason)), "", rejects);
     return true;
   }
   if (const ColumnMap* column = null_where_none_may_be(mapping_, chunk, change)) {
-    reject(chunk, change, column->name + ": NULL in a column that may not hold it", rejects);
+    reject(chunk, change, column->name + ": NULL in a column that may not hold it", "", rejects);
     return true;
   }
   const bool renamed = change.old_key != Change::kNone;
@@ -132,11 +145,11 @@ bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
     take(*home, chunk, change);
     return true;
   }
-  if (is_partial(chunk, change)) {
+  if (is_partial(chunk, change)) {  // as an orphan is, it is read again, and then whole
     reject(chunk, change,
            home ? "it moves to another record, and only a part of it came"
                 : "only a part of it came, and it is not here",
-           rejects);
+           kForeignKeyViolation, rejects);
     return true;
   }
   if (!home && !is_record && !outer) return false;
@@ -189,7 +202,8 @@ void RecordTargets::settle(std::vector<Reject>& rejects) {
     for (const Change& change : waiting_.changes()) {
       if (change.op == Op::kDelete) continue;
       reject(waiting_, change,
-             std::string(kNoRecordEncloses) + ": the row it refers to is not here", rejects);
+             std::string(kNoRecordEncloses) + ": the row it refers to is not here",
+             kForeignKeyViolation, rejects);
     }
     waiting_.clear();
   }

@@ -40,15 +40,17 @@ class RecordTargets {
   /// The batch is whole: what still finds no record is rejected.
   void settle(std::vector<Reject>& rejects);
   std::vector<RecordChanges>& records() { return records_; }
+  /// Takes out of `rows` those that the batch deletes, or gives another key.
+  void erase_deleted(std::set<LedgerKey>& rows) const;
 
  private:
-  using Key = std::pair<TableId, std::string>;
+  using Key = LedgerKey;
 
   void add_or_wait(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
   /// False: the row that encloses it is not here.
   bool add_change(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
   void reject(const Chunk& chunk, const Change& change, std::string reason,
-              std::vector<Reject>& rejects) const;
+              std::string_view sqlstate, std::vector<Reject>& rejects) const;
   void add_truncate(TableId table);
   std::optional<std::size_t> find(const Key& key);
   std::optional<std::size_t> enclosing(const Chunk& chunk, const Change& change);

@@ -1,16 +1,19 @@
 #include "watchers/files/sink.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "state/base/error.h"
 #include "watchers/files/file_rewrite.h"
 #include "watchers/files/journal.h"
 #include "watchers/files/record_path.h"
+#include "watchers/files/row_key.h"
 #include "watchers/files/write_fence.h"
 
 namespace switchback {
@@ -99,6 +102,7 @@ class FilesSink final : public ChangeSink {
   bool is_closed(const Collection& collection) const;
   void fence_new(const FileWrite& write, const NewFileLooks& looks);
   void tell_others(const FileWrite& write);
+  void refuse_left_behind(const Rewrites& files, std::vector<Reject>& rejects) const;
   void reject_all(const Chunk& changes, const std::string& reason,
                   std::vector<Reject>& rejects) const;
   std::string table_name(TableId table) const { return qualified_name(mapping_->table(table)); }
@@ -318,7 +322,36 @@ void FilesSink::rewrite(std::vector<Reject>& rejects) {
     if (bytes) write.after = hash_of(*bytes);
     replace(place.first, write, bytes);
   }
+  refuse_left_behind(files, rejects);
   journal_.sync_staged();
+}
+
+// Rows that went with what enclosed them, and nobody has deleted: PostgreSQL has no foreign key
+// there, or an element has moved to another record and left them. They are to be read again; those
+// that PostgreSQL never had, since it could not take them, are gone then.
+void FilesSink::refuse_left_behind(const Rewrites& files, std::vector<Reject>& rejects) const {
+  std::set<LedgerKey> left;
+  for (const auto& [place, file] : files) {
+    left.insert(file.vanished().begin(), file.vanished().end());
+  }
+  if (left.empty()) return;
+  targets_->erase_deleted(left);
+  std::erase_if(left, [&](const LedgerKey& row) {
+    return ledger_->owner(row.first, row.second).has_value();
+  });
+  std::set<std::pair<TableId, std::string>> told;
+  for (const Reject& reject : rejects) told.emplace(reject.table, reject.key);
+  for (const auto& [table, key] : left) {
+    Chunk chunk;
+    add_cells(key, chunk);
+    chunk.end_delete(table);
+    const std::string name = key_text(chunk, chunk.row(chunk.changes().front()));
+    if (told.contains({table, name})) continue;
+    rejects.push_back(
+        {table, name,
+         fmt::format("{}: the row it refers to was deleted or moved", kNoRecordEncloses),
+         std::string(kForeignKeyViolation)});
+  }
 }
 
 // ---- files

@@ -141,8 +141,7 @@ std::string StoredRows::rivalry(TableId table, std::string_view key) const {
 
 std::vector<DirtyKey> StoredRows::read_some(const std::vector<DirtyKey>& keys, RankedBatch& out,
                                             bool by_ledger) {
-  using Key = std::pair<TableId, std::string>;
-  std::map<std::int64_t, std::map<std::uint64_t, std::set<Key>>> wanted;
+  std::map<std::int64_t, std::map<std::uint64_t, std::set<LedgerKey>>> wanted;
   std::vector<DirtyKey> left;
   for (const DirtyKey& dirty : keys) {
     const auto owner = ledger_.owner(dirty.table, dirty.key);

@@ -11,7 +11,7 @@
 #include <fstream>
 
 #include "state/base/error.h"
-#include "tests/watchers/files/files_fixture.h"
+#include "tests/watchers/files/sink_store.h"
 #include "watchers/files/ledger.h"
 #include "watchers/files/mapping_text.h"
 
@@ -28,48 +28,6 @@ namespace fs = std::filesystem;
 
 const std::vector<TableText> kUsers = {
     {.name = "users", .path = "", .columns = {"id int = /id", "name text = /name"}}};
-const std::vector<TableText> kChats = {
-    {.name = "chats", .path = "", .columns = {"id text = /id", "title text = /title"}},
-    {.name = "messages",
-     .path = "/messages/*",
-     .columns = {"id int = /id", "chat text = ^/id", "body text = /body"}}};
-
-class SinkStore : public FilesFixture {
- public:
-  using FilesFixture::FilesFixture;
-
-  std::vector<Reject> commit() {
-    if (!sink_) {
-      sink_ = sink();
-      sink_->applied();
-    }
-    return apply(*sink_, {7, ++value_, 1});
-  }
-  /// The ledger says what the files hold, and a source finds nothing to tell.
-  void expect_no_echo() {
-    const auto source = this->source();
-    source->start(start_);
-    FilesReplica replica;
-    if (!pull_batch(*source, replica, 200ms)) return;
-    EXPECT_THAT(replica.changes, IsEmpty()) << "the bridge's own write came back";
-  }
-  void begin() {
-    install();
-    start_ = FilesLedger::open(ledger(), false)->last();
-  }
-  std::vector<std::string> names() const {
-    std::vector<std::string> out;
-    for (const auto& entry : fs::recursive_directory_iterator(root())) {
-      if (entry.is_regular_file()) out.push_back(fs::relative(entry.path(), root()).string());
-    }
-    std::sort(out.begin(), out.end());
-    return out;
-  }
-
-  std::unique_ptr<ChangeSink> sink_;
-  Position start_;
-  std::uint64_t value_ = 0;
-};
 
 TEST(FilesSinkTest, ArrayOfRecords) {
   SinkStore store({.files = "users.json"}, kUsers);
@@ -192,29 +150,6 @@ TEST(FilesSinkTest, AFileForEachRecord) {
   EXPECT_THAT(store.commit(), IsEmpty());
   EXPECT_THAT(store.names(), ElementsAre("chats/c.json"));
   EXPECT_EQ(store.rows_read().size(), 4u);
-  store.expect_no_echo();
-}
-
-TEST(FilesSinkTest, WhatWasInARecordThatGoesIsNotLostWithoutAWord) {
-  SinkStore store({.files = "chats/{/id}.json", .records = ""}, kChats);
-  store.write("chats/a.json",
-              R"({"id":"a","title":"A","messages":[{"id":1,"body":"x"},{"id":2,"body":"y"}]})");
-  store.begin();
-  // PostgreSQL has no foreign key, or it would not take this.
-  store.text().remove("messages", {"1"});
-  store.text().upsert("messages", {"3", "a", "just come"});
-  store.text().remove("chats", {"a"});
-  std::vector<std::string> keys;
-  for (const Reject& reject : store.commit()) keys.push_back(reject.key);
-  EXPECT_THAT(store.names(), IsEmpty());
-  EXPECT_THAT(keys, testing::UnorderedElementsAre("[\"2\"]", "[\"3\"]"));
-  // Whatever becomes of them in PostgreSQL, they are in nobody's way any more.
-  store.text().remove("messages", {"2"});
-  store.text().upsert("chats", {"b", "B"});
-  store.text().upsert("messages", {"3", "b", "just come"});
-  EXPECT_THAT(store.commit(), IsEmpty());
-  EXPECT_EQ(FilesLedger::open(store.ledger(), false)->quarantined(), 0u);
-  EXPECT_EQ(store.rows_read().size(), 2u);
   store.expect_no_echo();
 }
 
