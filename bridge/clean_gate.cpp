@@ -32,25 +32,34 @@ bool only_unsettled(const VerifyReport& report) {
   });
 }
 
-/// A pump that fails again and again carries nothing across, so no comparison comes to its end.
+/// A pump that fails again and again carries nothing across, or not what it cannot read: then no
+/// comparison comes to its end.
 class Stuck {
  public:
-  explicit Stuck(const Supervisor& supervisor) : supervisor_(supervisor) {}
+  Stuck(const Supervisor& supervisor, Side to) : supervisor_(supervisor), to_(to) {}
 
-  /// Why, once it has lasted; asked again and again.
-  std::optional<std::string> why() {
+  /// Writes why into `check`, once it has lasted; asked again and again.
+  bool said(GateCheck& check) {
     const PumpProgress pump = supervisor_.picture().pump;
+    if (!pump.troubles.empty()) {
+      const GateCheck readable = readable_check(pump.troubles.front(), to_);
+      check.value = readable.value;
+      check.cure = readable.cure;
+      return true;
+    }
     const bool fails = pump.state == PumpState::kRetrying || pump.state == PumpState::kStopped;
     const auto now = Deadline::Clock::now();
     if (!fails || pump.batches != batches_) moved_ = now;
     batches_ = pump.batches;
-    if (now - moved_ < kStuckAfter) return std::nullopt;
-    return fmt::format("the pump is {}: {}", to_string(pump.state),
-                       pump.error ? pump.error->what() : "nothing was carried across");
+    if (now - moved_ < kStuckAfter) return false;
+    check.value = fmt::format("the pump is {}: {}", to_string(pump.state),
+                              pump.error ? pump.error->what() : "nothing was carried across");
+    return true;
   }
 
  private:
   const Supervisor& supervisor_;
+  const Side to_;
   std::uint64_t batches_ = 0;
   Deadline::Clock::time_point moved_ = Deadline::Clock::now();
 };
@@ -65,22 +74,19 @@ std::optional<std::uint64_t> begin(Verifier& verifier) {
   }
 }
 
-std::optional<VerifyReport> compare(const Supervisor& supervisor, Verifier& verifier,
+std::optional<VerifyReport> compare(const Supervisor& supervisor, Verifier& verifier, Side to,
                                     GateCheck& check) {
   check.cure = "see `switchback status`; `switchback verify`, then the flip";
   try {
     const Deadline deadline = Deadline::in(kPatience);
     const Pace pace(0, {});
-    Stuck stuck(supervisor);
+    Stuck stuck(supervisor, to);
     std::optional<std::uint64_t> run;
     for (;;) {
       if (!run) run = begin(verifier);
       const std::string answer = run ? verifier.answer(*run) : std::string(kRunning);
       if (!answer.starts_with(kRunning)) return parse_verify_report(answer);
-      if (const auto why = stuck.why()) {
-        check.value = *why;
-        return std::nullopt;
-      }
+      if (stuck.said(check)) return std::nullopt;
       if (deadline.passed()) break;
       pace.wait(kBetweenLooks);
     }
@@ -114,7 +120,7 @@ SweepStands sweep_for_flip(const Supervisor& supervisor, Verifier& verifier,
     }
     return {check, last};
   }
-  const auto report = compare(supervisor, verifier, check);
+  const auto report = compare(supervisor, verifier, request.to, check);
   if (!report) return {check, last};
   check.cure = "`switchback verify` names the rows; --repair applies the primary's";
   last = verifier.last();

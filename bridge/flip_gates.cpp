@@ -51,14 +51,15 @@ GateCheck quarantine_check(const PumpProgress& pump, Side to) {
                       command_for(to))};
 }
 
+GateCheck readable_check(const SourceTrouble& trouble, Side to) {
+  return {"readable", fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
+          "all of it", false,
+          fmt::format("{}, then `switchback {}` again", trouble_cure(trouble), command_for(to))};
+}
+
 std::vector<FlipCheck> pump_checks(const PumpProgress& pump, Side to) {
   std::vector<GateCheck> found{state_check(pump), lag_check(pump), quarantine_check(pump, to)};
-  for (const SourceTrouble& trouble : pump.troubles) {
-    found.push_back(
-        {"readable", fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
-         "all of it", false,
-         fmt::format("{}, then `switchback {}` again", trouble_cure(trouble), command_for(to))});
-  }
+  for (const SourceTrouble& trouble : pump.troubles) found.push_back(readable_check(trouble, to));
   if (pump.troubles.empty()) found.push_back({"readable", "all of it", "all of it"});
   std::vector<FlipCheck> out;
   add_checks("bridge", std::move(found), out);

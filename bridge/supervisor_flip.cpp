@@ -179,8 +179,9 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
   }
   const std::unique_lock one(flip_mutex_, std::try_to_lock);
   if (!one) {
-    throw Error(ErrorKind::kRefused, Retry::kLater, "another flip is under way",
-                {.next = "wait until `switchback status` shows forward or reverse"});
+    throw Error(ErrorKind::kRefused, Retry::kLater,
+                "another flip is under way, or the bridge is just coming up",
+                {.next = "wait until `switchback status` shows forward or reverse, and both up"});
   }
   require_can_flip();
   state_.probe();

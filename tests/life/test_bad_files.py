@@ -6,6 +6,7 @@ import re
 import signal
 import sqlite3
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -222,6 +223,21 @@ class BadFiles(unittest.TestCase):
         life.save("many", people("many"))
         life.save("most", people("most"))
         self.arrives("most", "")
+
+    def test_a_flip_says_no_when_a_file_becomes_half_written_under_its_comparison(self):
+        life, text = self.life, json.dumps(people("sound"), indent=2).encode()
+        life.stop_sidecar()
+        life.start_sidecar()
+        wait_until(lambda: "the flip compares first" in life.run("cutover", "--dry-run")[1], "the bridge is up")
+        life.put("sound", text[:-25])
+        began = time.monotonic()
+        code, out, err = life.run("cutover", "--yes")
+        self.assertEqual(code, NO, out + err)
+        self.assertRegex(out + err, f"{life.file('sound')} cannot be carried over")
+        self.assertLess(time.monotonic() - began, 20)
+        life.put("sound", text)
+        wait_until(lambda: not self.unread(), "the file is read again")
+        self.assertEqual(life.run("verify")[0], 0)
 
     def test_mending_the_bridge_lets_nothing_through(self):
         """The pump stands, since the ledger is not the one that PostgreSQL followed."""
