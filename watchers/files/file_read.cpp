@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "state/base/error.h"
 #include "state/base/failpoint.h"
 #include "state/base/file_calls.h"
 #include "watchers/files/write_fence.h"
@@ -79,6 +80,16 @@ UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& pat
     folder = std::move(inner);
   }
   return folder;
+}
+
+void require_root(const std::filesystem::path& root) {
+  std::error_code code;
+  if (std::filesystem::exists(root, code) || code) return;
+  throw Error(
+      ErrorKind::kDisk, Retry::kLater,
+      "the folder of the files is not there: what it held stays as it was, and what is to be "
+      "written waits for it",
+      {.object = root.string(), .next = "mount it, or put it back where it was"});
 }
 
 ReadResult read_store_file(const std::filesystem::path& root, std::string_view path) {

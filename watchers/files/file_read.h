@@ -55,6 +55,10 @@ enum class FolderUse : std::uint8_t {
 /// its last part. An empty one, and errno, if there is none.
 UniqueFd open_folder_of(const std::filesystem::path& root, std::string_view& path, FolderUse use);
 
+/// An application deletes its files, and perhaps their folders; a store that is away as a whole is
+/// not mounted or was moved: throws Error(kDisk) then. Another error is told where it is met.
+void require_root(const std::filesystem::path& root);
+
 /// `path` is below `root`. Throws Error(kDisk) on what is neither absent nor refused.
 ReadResult read_store_file(const std::filesystem::path& root, std::string_view path);
 /// Whether the path, or a folder on the way to it, is a symbolic link.

@@ -130,15 +130,6 @@ UniqueFd make_anew(const Folder& folder, const fs::path& path) {
               {.object = path.string()});
 }
 
-// What is not mounted is not deleted.
-void require_root(const fs::path& root) {
-  std::error_code code;
-  if (fs::exists(root, code) || code) return;
-  throw Error(ErrorKind::kDisk, Retry::kLater,
-              "the folder of the files is not there, and what is to be written waits for it",
-              {.object = root.string(), .next = "mount it, or put it back where it was"});
-}
-
 // Whether the file is now as it was intended.
 bool carry_out(const FileWrite& write) {
   const fs::path path = write.root / write.path;

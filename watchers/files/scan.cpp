@@ -140,17 +140,6 @@ bool FileScan::is_as_known(const FilePlace& place, const KnownFile& file,
   return now && seen != seen_equal_.end() && seen->second == std::pair(*now, file.bytes);
 }
 
-// An application deletes its files, and perhaps their folders; a store that is away as a whole is
-// not mounted or was moved.
-void FileScan::require_root(std::uint16_t number) const {
-  const fs::path& root = collection(number).root;
-  std::error_code code;
-  if (fs::exists(root, code) || code) return;  // an error will be told where it is read
-  throw Error(ErrorKind::kDisk, Retry::kLater,
-              "the folder of the files is not there, and what it held stays as it was",
-              {.object = root.string(), .next = "mount it, or put it back where it was"});
-}
-
 std::vector<FileScan::Candidate> FileScan::candidates(Look look) {
   const auto& known = known_files();
   std::vector<Candidate> found;
@@ -231,7 +220,7 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
                           false);
       case ReadOutcome::kAbsent:
         if (known.id == 0) return;
-        require_root(place.first);
+        require_root(collection(place.first).root);
         outcome = diff.remove(known);
         break;
       case ReadOutcome::kRead: {

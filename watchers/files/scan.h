@@ -71,7 +71,6 @@ class FileScan {
     bool there = true;
   };
   const std::map<FilePlace, KnownFile>& known_files();
-  void require_root(std::uint16_t collection) const;
   bool may_be_unfinished(const FilePlace& place, const FileBytes& file) const;
   std::vector<Candidate> candidates(Look look);
   bool is_as_known(const FilePlace& place, const KnownFile& file,
