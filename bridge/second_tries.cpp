@@ -203,7 +203,16 @@ std::size_t SecondTries::try_some(const Position& applied, const MakeReader& mak
 std::size_t SecondTries::sort_out(const Chunk& rows, std::span<const Reject> rejects,
                                   const std::set<RowName>& tried) {
   std::map<RowName, const Reject*> refused;
-  for (const Reject& reject : rejects) refused[{reject.table, reject.key}] = &reject;
+  std::vector<Reject> others;  // as what was inside of an element that a try has moved
+  for (const Reject& reject : rejects) {
+    RowName name(reject.table, reject.key);
+    if (tried.contains(name)) {
+      refused[std::move(name)] = &reject;
+    } else {
+      others.push_back(reject);
+    }
+  }
+  note_rejected(others);
   std::vector<const Change*> applied;
   for (const Change& change : rows.changes()) {
     const auto width = mapping_->table(change.table).key_width;
@@ -242,6 +251,11 @@ void SecondTries::wait_for_parents(const Chunk& rows, const Change& change, cons
     if (!refers) continue;
     needs.push_back(parent_hash(key.parent, key.parent_columns, rows, row, key.columns));
     parents_.insert(key.parent);
+  }
+  // In a document a row may be missing what encloses it, although no foreign key says what that is.
+  if (needs.empty()) {
+    for (const TableMap& table : mapping_->tables) watchers_[table.id].names.insert(name);
+    return;
   }
   for (const auto& columns : referenced_[index(change.table)]) {
     offers.push_back(parent_hash(change.table, columns, rows, row, columns));

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "bridge/repair_rows.h"
 #include "state/base/error.h"
@@ -58,6 +60,9 @@ class Target : public ChangeSink {
         rejects.push_back({change.table, key_text(chunk, row.first(1)), "no", "23503"});
       }
     }
+    if (const auto child = std::exchange(leaves_behind, std::nullopt)) {
+      rejects.push_back({kChild, "[\"" + std::to_string(*child) + "\"]", "left behind", "23503"});
+    }
   }
   void commit(const Position&, std::span<const Reject>) override {}
   void rollback() noexcept override {}
@@ -66,6 +71,7 @@ class Target : public ChangeSink {
 
   std::set<std::int64_t> parents, used;
   std::set<std::pair<TableId, std::int64_t>> hang_together;
+  std::optional<std::int64_t> leaves_behind;  // a child, by the next apply
   int tries = 0;
 };
 
@@ -122,6 +128,28 @@ TEST_F(SecondTriesTest, AnOrphanIsTriedOnceAndThenWhenItsParentArrives) {
   tries.note_applied(one(kParent, 102, Op::kUpsert));
   EXPECT_EQ(all_rounds(tries, rounds), 1u);
   EXPECT_EQ(rounds, 1);
+}
+
+TEST_F(SecondTriesTest, WhatATryLeavesBehindIsTriedAsWell) {
+  SecondTries tries = with({entry(kChild, 1, "23503")});
+  target_.parents = {101, 102};
+  target_.leaves_behind = 2;
+  int rounds = 0;
+  EXPECT_EQ(all_rounds(tries, rounds), 2u);
+  EXPECT_EQ(rounds, 2);
+}
+
+// As in a document, where a row is inside of another by its place alone.
+TEST_F(SecondTriesTest, AnOrphanWhoseParentNoKeyTellsIsTriedAfterAnyChange) {
+  auto mapping = std::make_shared<Mapping>(*test_mapping());
+  mapping->tables[index(kChild)].foreign_keys.clear();
+  SecondTries tries(mapping, {entry(kChild, 1, "23503")});
+  int rounds = 0;
+  EXPECT_EQ(all_rounds(tries, rounds), 0u);
+  EXPECT_EQ(rounds, 1);
+  target_.parents = {101};
+  tries.note_applied(one(kParent, 101, Op::kUpsert));
+  EXPECT_EQ(all_rounds(tries, rounds), 1u);
 }
 
 TEST_F(SecondTriesTest, ARefusedDeleteWaitsForChangesOfTheTableThatRefersToIt) {
