@@ -197,12 +197,13 @@ void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size
   const RecordInput& input = inputs.at(at, place);
   const RecordRows made = lens_.get(input, &touched.text.memory, none, rows);
   const KnownRecord known{lens_.mark(input), input.name, place, made.memory};
+  std::set<LedgerKey> lost;
   if (touched.record == 0) {
     touched.record = ledger_.add_record(file, known);
   } else {
     for (const RowMark& row : ledger_.rows(touched.record)) {
       ledger_.remove_row(row.table, row.key);
-      vanished_.emplace(row.table, row.key);
+      lost.emplace(row.table, row.key);
     }
     ledger_.move_record(touched.record, file);
     ledger_.update_record(touched.record, known);
@@ -211,8 +212,9 @@ void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size
     const std::uint16_t width = mapping_.table(change.table).key_width;
     const std::string key = key_bytes(rows, change, width);
     ledger_.put_row(touched.record, {change.table, key, row_hash(rows, change)});
-    vanished_.erase({change.table, key});
+    lost.erase({change.table, key});
   }
+  vanished_.merge(lost);
   entries_[at] = {inputs.hash(at), touched.record};
 }
 
@@ -255,6 +257,7 @@ std::optional<std::string> FileRewrite::finish(std::string base,
   file.collection = place_.first;
   file.path = place_.second;
   file.bytes = hash_of(now.bytes);
+  if (known_) file.stamp.device = known_->stamp.device;  // of the rest the next look learns
   file.id = ledger_.put_file(file);
   RecordInputs inputs(collection, place_.second, now);
   if (inputs.size() != entries_.size()) {

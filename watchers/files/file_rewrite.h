@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "state/ports/change_sink.h"
@@ -50,7 +51,7 @@ class FileRewrite {
   const std::optional<KnownFile>& known() const { return known_; }
   /// After finish(): rows that the changed records had and have no more. Another file's may have
   /// them now.
-  const std::set<LedgerKey>& vanished() const { return vanished_; }
+  std::set<LedgerKey> take_vanished() { return std::move(vanished_); }
 
  private:
   struct Touched {

@@ -102,7 +102,7 @@ class FilesSink final : public ChangeSink {
   bool is_closed(const Collection& collection) const;
   void fence_new(const FileWrite& write, const NewFileLooks& looks);
   void tell_others(const FileWrite& write);
-  void refuse_left_behind(const Rewrites& files, std::vector<Reject>& rejects) const;
+  void refuse_left_behind(Rewrites& files, std::vector<Reject>& rejects) const;
   void reject_all(const Chunk& changes, const std::string& reason,
                   std::vector<Reject>& rejects) const;
   std::string table_name(TableId table) const { return qualified_name(mapping_->table(table)); }
@@ -329,11 +329,9 @@ void FilesSink::rewrite(std::vector<Reject>& rejects) {
 // Rows that went with what enclosed them, and nobody has deleted: PostgreSQL has no foreign key
 // there, or an element has moved to another record and left them. They are to be read again; those
 // that PostgreSQL never had, since it could not take them, are gone then.
-void FilesSink::refuse_left_behind(const Rewrites& files, std::vector<Reject>& rejects) const {
+void FilesSink::refuse_left_behind(Rewrites& files, std::vector<Reject>& rejects) const {
   std::set<LedgerKey> left;
-  for (const auto& [place, file] : files) {
-    left.insert(file.vanished().begin(), file.vanished().end());
-  }
+  for (auto& [place, file] : files) left.merge(file.take_vanished());
   if (left.empty()) return;
   targets_->erase_deleted(left);
   std::erase_if(left, [&](const LedgerKey& row) {
@@ -404,7 +402,7 @@ void FilesSink::tell_others(const FileWrite& write) {
     auto known = ledger_->file(number, path.lexically_relative(root).string());
     if (!known || known->bytes == *write.after) continue;
     known->bytes = *write.after;
-    known->stamp = {};
+    known->stamp = {.device = known->stamp.device};
     ledger_->put_file(*known);
   }
 }
