@@ -1,4 +1,5 @@
-// A folder of its own for a test, which goes with all that is in it. Where it lies TMPDIR says.
+// A folder of its own for a test, which goes with all that is in it. Where it lies TMPDIR says, or
+// the test.
 #pragma once
 
 #include <stdlib.h>
@@ -13,8 +14,8 @@ namespace switchback::test {
 class TempFolder {
  public:
   /// Throws std::filesystem::filesystem_error.
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "switchback-XXXXXX").string();
+  explicit TempFolder(const std::filesystem::path& in = std::filesystem::temp_directory_path()) {
+    std::string name = (in / "switchback-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) {
       throw std::filesystem::filesystem_error("mkdtemp", name,
                                               std::error_code(errno, std::generic_category()));

@@ -1,5 +1,7 @@
 #include "watchers/files/scan.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdlib>
@@ -25,6 +27,14 @@ constexpr std::chrono::milliseconds kRewriting{1'000};
 [[noreturn]] void fail(const fs::path& path, const std::error_code& code) {
   throw Error(ErrorKind::kDisk, Retry::kLater, "a folder cannot be read: " + code.message(),
               {.object = path.string()});
+}
+
+// Of the folder that the file was in, or of the nearest around it that is there; 0: not known.
+std::uint64_t device_around(const fs::path& root, const std::string& path) {
+  struct stat found {};
+  fs::path folder = (root / path).parent_path();
+  while (::stat(folder.c_str(), &found) != 0 && folder != root) folder = folder.parent_path();
+  return found.st_dev;
 }
 
 bool may_hold_files(const Collection& collection, const std::string& folder) {
@@ -188,6 +198,35 @@ bool FileScan::may_be_unfinished(const FilePlace& place, const FileBytes& file) 
   return younger_than(kRewriting, file.stamp);
 }
 
+// By what was known as this look began: asked anew, the ledger tells what may yet be undone.
+bool FileScan::has_one_as_it_was(std::uint16_t number, std::uint64_t device) const {
+  for (auto at = known_.lower_bound({number, ""}); at != known_.end(); ++at) {
+    const auto& [place, file] = *at;
+    if (place.first != number) break;
+    if (file.stamp.device != device) continue;
+    const ReadResult read = read_store_file(collection(number).root, place.second);
+    if (read.outcome == ReadOutcome::kRead && hash_of(read.file.bytes) == file.bytes) return true;
+  }
+  return false;
+}
+
+// Where a disk is not mounted there may be a folder all the same, and what an application has begun
+// to write there. A reboot may change a disk's number, so that it alone says nothing: the disk is
+// there if one of the files that it had is as it was.
+void FileScan::refuse_another_disk(const KnownFile& known, Round& round) {
+  const Collection& of = collection(known.collection);
+  const std::uint64_t before = known.stamp.device, now = device_around(of.root, known.path);
+  if (now == 0 || before == 0 || now == before) return;
+  const auto [there, fresh] = round.disks_there.try_emplace({known.collection, before}, false);
+  if (fresh) there->second = has_one_as_it_was(known.collection, before);
+  if (there->second) return;
+  throw Error(ErrorKind::kRefused, Retry::kLater,
+              "its folder is on another disk than it was, with no file as it was there: held, "
+              "nothing was deleted",
+              {.object = known.path,
+               .next = "mount the disk, or let it through with `switchback quarantine accept`"});
+}
+
 void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
   const FilePlace place{candidate.known.collection, candidate.known.path};
   const Collection& of = collection(place.first);
@@ -220,7 +259,8 @@ void FileScan::take(const Candidate& candidate, Round& round, MassDelete mass) {
                           false);
       case ReadOutcome::kAbsent:
         if (known.id == 0) return;
-        require_root(collection(place.first).root);
+        require_root(of.root);
+        if (mass == MassDelete::kHold) refuse_another_disk(known, round);
         outcome = diff.remove(known);
         break;
       case ReadOutcome::kRead: {

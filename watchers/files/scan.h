@@ -82,10 +82,13 @@ class FileScan {
     std::set<std::int64_t> again = {};           // to be compared anew
     std::map<FilePlace, std::string> held = {};  // and why
     std::set<FilePlace> unstable = {};
+    std::map<std::pair<std::uint16_t, std::uint64_t>, bool> disks_there = {};  // by collection
   };
   /// Another collection whose records in that file would overlap; nullptr: none.
   const Collection* rival(const FilePlace& place) const;
   void take(const Candidate& candidate, Round& round, MassDelete mass = MassDelete::kHold);
+  bool has_one_as_it_was(std::uint16_t number, std::uint64_t device) const;
+  void refuse_another_disk(const KnownFile& known, Round& round);
   void take_again(Round& round);
   void take_all(const std::vector<Candidate>& found, Round& round);
   void note_held(const Round& round);

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "tests/watchers/files/files_fixture.h"
 
@@ -104,6 +105,12 @@ TEST_F(RingTest, WhatIsWrittenToAllTheTimeIsBelievedInTheEnd) {
   }
 }
 
+dev_t device_of(const fs::path& path) {
+  struct stat found {};
+  EXPECT_EQ(::stat(path.c_str(), &found), 0);
+  return found.st_dev;
+}
+
 class StoreAwayTest : public ScanTest {
  protected:
   StoreAwayTest() {
@@ -131,6 +138,57 @@ TEST_F(StoreAwayTest, AFolderThatIsNotThereIsNoEmptyStore) {
   EXPECT_THAT(refusal(), HasSubstr("is not there"));
   fs::rename(root.string() + ".away", root);
   EXPECT_EQ(refusal(), "");
+  EXPECT_EQ(rows(), 3u);
+}
+
+// An empty place to mount at is all that is left of a disk that is not mounted.
+TEST_F(StoreAwayTest, AnEmptyFolderOnAnotherDiskIsNoEmptyStore) {
+  const test::TempFolder elsewhere("/dev/shm");
+  const fs::path root = store_->root();
+  if (device_of(elsewhere.path()) == device_of(root)) GTEST_SKIP() << "/dev/shm is no other disk";
+  fs::rename(root, root.string() + ".away");
+  fs::create_directory_symlink(elsewhere.path(), root);
+  const ScanResult seen = look();
+  ASSERT_EQ(seen.unreadable.size(), 3u);
+  EXPECT_TRUE(seen.unreadable.front().held);
+  EXPECT_THAT(seen.unreadable.front().why, HasSubstr("on another disk"));
+  EXPECT_EQ(rows(), 3u);
+  // What an application begins anew there does not say that the others were deleted.
+  std::ofstream(root / "9.json") << R"({"id": 9})";
+  std::ofstream(root / "2.json") << R"({"id": 2, "anew": true})";
+  rest();
+  EXPECT_EQ(rows(), 4u);
+  scan_->let_through({0, "1.json"});
+  EXPECT_EQ(rows(), 3u);
+  EXPECT_THAT(ledger_->held(), testing::SizeIs(1));
+}
+
+// As where a disk has another number since the last reboot.
+TEST_F(StoreAwayTest, FilesThatAreAsTheyWereSayThatTheDiskIsTheSame) {
+  const test::TempFolder elsewhere("/dev/shm");
+  const fs::path root = store_->root();
+  if (device_of(elsewhere.path()) == device_of(root)) GTEST_SKIP() << "/dev/shm is no other disk";
+  fs::remove(root / "3.json");
+  fs::copy(root, elsewhere.path());
+  fs::rename(root, root.string() + ".away");
+  fs::create_directory_symlink(elsewhere.path(), root);
+  rest();
+  EXPECT_THAT(look().unreadable, IsEmpty());
+  EXPECT_EQ(rows(), 2u);
+}
+
+TEST_F(StoreAwayTest, ADiskThatIsMountedAgainHasAllItsFiles) {
+  const test::TempFolder elsewhere("/dev/shm");
+  const fs::path root = store_->root();
+  if (device_of(elsewhere.path()) == device_of(root)) GTEST_SKIP() << "/dev/shm is no other disk";
+  fs::rename(root, root.string() + ".away");
+  fs::create_directory_symlink(elsewhere.path(), root);
+  EXPECT_EQ(look().unreadable.size(), 3u);
+  fs::remove(root);
+  fs::rename(root.string() + ".away", root);
+  rest();
+  EXPECT_THAT(look().unreadable, IsEmpty());
+  EXPECT_THAT(ledger_->held(), IsEmpty());
   EXPECT_EQ(rows(), 3u);
 }
 
