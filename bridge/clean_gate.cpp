@@ -32,34 +32,29 @@ bool only_unsettled(const VerifyReport& report) {
   });
 }
 
-/// A pump that fails again and again carries nothing across, or not what it cannot read: then no
-/// comparison comes to its end.
+/// What keeps a comparison from coming to its end: a pump that fails again and again, and so
+/// carries nothing across, or a file that it cannot read.
 class Stuck {
  public:
-  Stuck(const Supervisor& supervisor, Side to) : supervisor_(supervisor), to_(to) {}
+  explicit Stuck(const Supervisor& supervisor) : supervisor_(supervisor) {}
 
-  /// Writes why into `check`, once it has lasted; asked again and again.
-  bool said(GateCheck& check) {
+  /// Why, once it has lasted; asked again and again. A source tells of a file only then.
+  std::optional<std::string> why() {
     const PumpProgress pump = supervisor_.picture().pump;
     if (!pump.troubles.empty()) {
-      const GateCheck readable = readable_check(pump.troubles.front(), to_);
-      check.value = readable.value;
-      check.cure = readable.cure;
-      return true;
+      return fmt::format("not compared, since {} cannot be read", pump.troubles.front().what);
     }
     const bool fails = pump.state == PumpState::kRetrying || pump.state == PumpState::kStopped;
     const auto now = Deadline::Clock::now();
     if (!fails || pump.batches != batches_) moved_ = now;
     batches_ = pump.batches;
-    if (now - moved_ < kStuckAfter) return false;
-    check.value = fmt::format("the pump is {}: {}", to_string(pump.state),
-                              pump.error ? pump.error->what() : "nothing was carried across");
-    return true;
+    if (now - moved_ < kStuckAfter) return std::nullopt;
+    return fmt::format("the pump is {}: {}", to_string(pump.state),
+                       pump.error ? pump.error->what() : "nothing was carried across");
   }
 
  private:
   const Supervisor& supervisor_;
-  const Side to_;
   std::uint64_t batches_ = 0;
   Deadline::Clock::time_point moved_ = Deadline::Clock::now();
 };
@@ -74,19 +69,22 @@ std::optional<std::uint64_t> begin(Verifier& verifier) {
   }
 }
 
-std::optional<VerifyReport> compare(const Supervisor& supervisor, Verifier& verifier, Side to,
+std::optional<VerifyReport> compare(const Supervisor& supervisor, Verifier& verifier,
                                     GateCheck& check) {
   check.cure = "see `switchback status`; `switchback verify`, then the flip";
   try {
     const Deadline deadline = Deadline::in(kPatience);
     const Pace pace(0, {});
-    Stuck stuck(supervisor, to);
+    Stuck stuck(supervisor);
     std::optional<std::uint64_t> run;
     for (;;) {
       if (!run) run = begin(verifier);
       const std::string answer = run ? verifier.answer(*run) : std::string(kRunning);
       if (!answer.starts_with(kRunning)) return parse_verify_report(answer);
-      if (stuck.said(check)) return std::nullopt;
+      if (const auto why = stuck.why()) {
+        check.value = *why;
+        return std::nullopt;
+      }
       if (deadline.passed()) break;
       pace.wait(kBetweenLooks);
     }
@@ -120,7 +118,7 @@ SweepStands sweep_for_flip(const Supervisor& supervisor, Verifier& verifier,
     }
     return {check, last};
   }
-  const auto report = compare(supervisor, verifier, request.to, check);
+  const auto report = compare(supervisor, verifier, check);
   if (!report) return {check, last};
   check.cure = "`switchback verify` names the rows; --repair applies the primary's";
   last = verifier.last();

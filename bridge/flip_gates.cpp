@@ -12,6 +12,7 @@ namespace {
 
 // A pump this far behind would need longer to drain than any sensible pause.
 constexpr std::uint64_t kMostBacklog = 10'000;
+constexpr std::size_t kMostTold = 12;  // checks, before the rest is only counted
 constexpr std::string_view kLag = "lag";
 constexpr std::string_view kPause = "predicted pause";
 
@@ -51,15 +52,20 @@ GateCheck quarantine_check(const PumpProgress& pump, Side to) {
                       command_for(to))};
 }
 
-GateCheck readable_check(const SourceTrouble& trouble, Side to) {
-  return {"readable", fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
-          "all of it", false,
-          fmt::format("{}, then `switchback {}` again", trouble_cure(trouble), command_for(to))};
-}
-
 std::vector<FlipCheck> pump_checks(const PumpProgress& pump, Side to) {
   std::vector<GateCheck> found{state_check(pump), lag_check(pump), quarantine_check(pump, to)};
-  for (const SourceTrouble& trouble : pump.troubles) found.push_back(readable_check(trouble, to));
+  for (const SourceTrouble& trouble : pump.troubles) {
+    if (found.size() == kMostTold) {
+      found.push_back({"readable",
+                       fmt::format("{} in all cannot be carried over", pump.troubles.size()),
+                       "all of it", false, "`switchback status` names them"});
+      break;
+    }
+    found.push_back(
+        {"readable", fmt::format("{} cannot be carried over: {}", trouble.what, trouble.why),
+         "all of it", false,
+         fmt::format("{}, then `switchback {}` again", trouble_cure(trouble), command_for(to))});
+  }
   if (pump.troubles.empty()) found.push_back({"readable", "all of it", "all of it"});
   std::vector<FlipCheck> out;
   add_checks("bridge", std::move(found), out);

@@ -27,8 +27,6 @@ std::vector<FlipCheck> pump_checks(const PumpProgress& pump, Side to);
 FlipCheck pause_check(const PausePredicted& predicted, std::chrono::milliseconds max_pause,
                       Side to);
 GateCheck quarantine_check(const PumpProgress& pump, Side to);
-/// Of something that the pump's source cannot read.
-GateCheck readable_check(const SourceTrouble& trouble, Side to);
 
 void add_checks(std::string_view where, std::vector<GateCheck> checks,
                 std::vector<FlipCheck>& into);

@@ -4,6 +4,8 @@
 #include <pthread.h>
 
 #include <algorithm>
+#include <map>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,16 +26,17 @@ constexpr milliseconds kRateOver{2'000};
 // Once when it begins, and once when it is over.
 void log_troubles(const std::string& pump, const std::vector<SourceTrouble>& before,
                   const std::vector<SourceTrouble>& now) {
+  if (now == before) return;
+  std::map<std::string_view, std::string_view> told;
+  for (const SourceTrouble& trouble : before) told.emplace(trouble.what, trouble.why);
   for (const SourceTrouble& trouble : now) {
-    if (std::find(before.begin(), before.end(), trouble) != before.end()) continue;
+    const auto found = told.find(trouble.what);
+    const bool same = found != told.end() && found->second == trouble.why;
+    if (found != told.end()) told.erase(found);
+    if (same) continue;
     log_warning(fmt::format("{}: {} is left as it was: {}", pump, trouble.what, trouble.why));
   }
-  for (const SourceTrouble& trouble : before) {
-    const bool there = std::any_of(now.begin(), now.end(), [&](const SourceTrouble& other) {
-      return other.what == trouble.what;
-    });
-    if (!there) log_info(fmt::format("{}: {} is read again", pump, trouble.what));
-  }
+  for (const auto& [what, why] : told) log_info(fmt::format("{}: {} is read again", pump, what));
 }
 
 constexpr const char* kFlipUnderWay = "a flip is under way, or the load builds constraints";

@@ -180,7 +180,7 @@ FlipReport Supervisor::flip(const FlipRequest& request, const std::string& by,
   const std::unique_lock one(flip_mutex_, std::try_to_lock);
   if (!one) {
     throw Error(ErrorKind::kRefused, Retry::kLater,
-                "another flip is under way, or the bridge is just coming up",
+                "another flip is under way, or the bridge is coming up or being mended",
                 {.next = "wait until `switchback status` shows forward or reverse, and both up"});
   }
   require_can_flip();
