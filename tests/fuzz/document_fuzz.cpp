@@ -215,7 +215,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     const Document document = Document::parse(text, {.where = "fuzz"});
     expect(!refused_by_simdjson(text));
     check_document(text, document);
-    check_lens(text, wanted);
+    // A record's text ends with its value: what stands around it is its file's.
+    check_lens(document.raw(Document::kRoot), wanted);
   } catch (const Error& error) {
     expect(error.kind() == ErrorKind::kData);
   }
