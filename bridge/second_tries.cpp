@@ -4,6 +4,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "bridge/repair_rows.h"
 #include "state/base/error.h"
@@ -213,6 +214,9 @@ std::size_t SecondTries::sort_out(const Chunk& rows, std::span<const Reject> rej
     }
   }
   note_rejected(others);
+  for (const RowName& name : tried) {
+    if (!refused.contains(name)) forget(name);
+  }
   std::vector<const Change*> applied;
   for (const Change& change : rows.changes()) {
     const auto width = mapping_->table(change.table).key_width;
@@ -227,6 +231,14 @@ std::size_t SecondTries::sort_out(const Chunk& rows, std::span<const Reject> rej
   for (const auto& [name, reject] : refused) call_circle(name, tried);
   if (!refused.empty()) call_fellows(tried);
   return refused.size();
+}
+
+// It went in: who waits for several tables would else be called by the others as well.
+void SecondTries::forget(const RowName& name) {
+  for (auto at = watchers_.begin(); at != watchers_.end();) {
+    at->second.names.erase(name);
+    at = at->second.names.empty() ? watchers_.erase(at) : std::next(at);
+  }
 }
 
 void SecondTries::wait_for_cause(const Chunk& rows, const Change& change, const Reject& reject) {

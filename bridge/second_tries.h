@@ -53,6 +53,7 @@ class SecondTries {
   bool read(const Chunk& keys, const MakeReader& make_reader, Chunk& rows);
   std::size_t sort_out(const Chunk& rows, std::span<const Reject> rejects,
                        const std::set<RowName>& tried);
+  void forget(const RowName& name);
   void wait_for_cause(const Chunk& rows, const Change& change, const Reject& reject);
   void wait_for_parents(const Chunk& rows, const Change& change, const RowName& name);
   void call_circle(const RowName& name, const std::set<RowName>& tried);
