@@ -33,16 +33,17 @@ bool only_unsettled(const VerifyReport& report) {
 }
 
 /// What keeps a comparison from coming to its end: a pump that fails again and again, and so
-/// carries nothing across, or a file that it cannot read.
+/// carries nothing across, or a file that it does not take.
 class Stuck {
  public:
   explicit Stuck(const Supervisor& supervisor) : supervisor_(supervisor) {}
 
-  /// Why, once it has lasted; asked again and again. A source tells of a file only then.
+  /// Why, once it has lasted; asked again and again. A source tells of such a file only then.
   std::optional<std::string> why() {
     const PumpProgress pump = supervisor_.picture().pump;
     if (!pump.troubles.empty()) {
-      return fmt::format("not compared, since {} cannot be read", pump.troubles.front().what);
+      return fmt::format("not compared, since {} cannot be carried over",
+                         pump.troubles.front().what);
     }
     const bool fails = pump.state == PumpState::kRetrying || pump.state == PumpState::kStopped;
     const auto now = Deadline::Clock::now();

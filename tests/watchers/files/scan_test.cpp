@@ -105,12 +105,6 @@ TEST_F(RingTest, WhatIsWrittenToAllTheTimeIsBelievedInTheEnd) {
   }
 }
 
-dev_t device_of(const fs::path& path) {
-  struct stat found {};
-  EXPECT_EQ(::stat(path.c_str(), &found), 0);
-  return found.st_dev;
-}
-
 class StoreAwayTest : public ScanTest {
  protected:
   StoreAwayTest() {
@@ -141,21 +135,48 @@ TEST_F(StoreAwayTest, AFolderThatIsNotThereIsNoEmptyStore) {
   EXPECT_EQ(rows(), 3u);
 }
 
-// An empty place to mount at is all that is left of a disk that is not mounted.
-TEST_F(StoreAwayTest, AnEmptyFolderOnAnotherDiskIsNoEmptyStore) {
-  const test::TempFolder elsewhere("/dev/shm");
-  const fs::path root = store_->root();
-  if (device_of(elsewhere.path()) == device_of(root)) GTEST_SKIP() << "/dev/shm is no other disk";
-  fs::rename(root, root.string() + ".away");
-  fs::create_directory_symlink(elsewhere.path(), root);
+TEST_F(StoreAwayTest, TheLastFileMayBeDeleted) {
+  for (const std::string id : {"1", "2", "3"}) fs::remove(store_->root() / (id + ".json"));
+  EXPECT_EQ(refusal(), "");
+  EXPECT_EQ(rows(), 0u);
+}
+
+// The store's disk may be away, and an empty place to mount it at is left, which is on another
+// disk.
+class DiskAwayTest : public StoreAwayTest {
+ protected:
+  void SetUp() override {
+    if (device_of(elsewhere_.path()) == device_of(root_))
+      GTEST_SKIP() << "/dev/shm is no other disk";
+  }
+  void unmount() {
+    fs::rename(root_, away_);
+    fs::create_directory_symlink(elsewhere_.path(), root_);
+  }
+  void mount() {
+    fs::remove(root_);
+    fs::rename(away_, root_);
+  }
+  static dev_t device_of(const fs::path& path) {
+    struct stat found {};
+    EXPECT_EQ(::stat(path.c_str(), &found), 0);
+    return found.st_dev;
+  }
+
+  const test::TempFolder elsewhere_{"/dev/shm"};
+  const fs::path root_ = store_->root(), away_ = root_.string() + ".away";
+};
+
+TEST_F(DiskAwayTest, AnEmptyFolderOnAnotherDiskIsNoEmptyStore) {
+  unmount();
   const ScanResult seen = look();
   ASSERT_EQ(seen.unreadable.size(), 3u);
   EXPECT_TRUE(seen.unreadable.front().held);
   EXPECT_THAT(seen.unreadable.front().why, HasSubstr("on another disk"));
   EXPECT_EQ(rows(), 3u);
   // What an application begins anew there does not say that the others were deleted.
-  std::ofstream(root / "9.json") << R"({"id": 9})";
-  std::ofstream(root / "2.json") << R"({"id": 2, "anew": true})";
+  std::ofstream(root_ / "9.json") << R"({"id": 9})";
+  std::ofstream(root_ / "2.json") << R"({"id": 2, "anew": true})";
   rest();
   EXPECT_EQ(rows(), 4u);
   scan_->let_through({0, "1.json"});
@@ -164,38 +185,23 @@ TEST_F(StoreAwayTest, AnEmptyFolderOnAnotherDiskIsNoEmptyStore) {
 }
 
 // As where a disk has another number since the last reboot.
-TEST_F(StoreAwayTest, FilesThatAreAsTheyWereSayThatTheDiskIsTheSame) {
-  const test::TempFolder elsewhere("/dev/shm");
-  const fs::path root = store_->root();
-  if (device_of(elsewhere.path()) == device_of(root)) GTEST_SKIP() << "/dev/shm is no other disk";
-  fs::remove(root / "3.json");
-  fs::copy(root, elsewhere.path());
-  fs::rename(root, root.string() + ".away");
-  fs::create_directory_symlink(elsewhere.path(), root);
+TEST_F(DiskAwayTest, FilesThatAreAsTheyWereSayThatTheDiskIsTheSame) {
+  fs::remove(root_ / "3.json");
+  fs::copy(root_, elsewhere_.path());
+  unmount();
   rest();
   EXPECT_THAT(look().unreadable, IsEmpty());
   EXPECT_EQ(rows(), 2u);
 }
 
-TEST_F(StoreAwayTest, ADiskThatIsMountedAgainHasAllItsFiles) {
-  const test::TempFolder elsewhere("/dev/shm");
-  const fs::path root = store_->root();
-  if (device_of(elsewhere.path()) == device_of(root)) GTEST_SKIP() << "/dev/shm is no other disk";
-  fs::rename(root, root.string() + ".away");
-  fs::create_directory_symlink(elsewhere.path(), root);
+TEST_F(DiskAwayTest, ADiskThatIsMountedAgainHasAllItsFiles) {
+  unmount();
   EXPECT_EQ(look().unreadable.size(), 3u);
-  fs::remove(root);
-  fs::rename(root.string() + ".away", root);
+  mount();
   rest();
   EXPECT_THAT(look().unreadable, IsEmpty());
   EXPECT_THAT(ledger_->held(), IsEmpty());
   EXPECT_EQ(rows(), 3u);
-}
-
-TEST_F(StoreAwayTest, TheLastFileMayBeDeleted) {
-  for (const std::string id : {"1", "2", "3"}) fs::remove(store_->root() / (id + ".json"));
-  EXPECT_EQ(refusal(), "");
-  EXPECT_EQ(rows(), 0u);
 }
 
 }  // namespace
