@@ -335,27 +335,23 @@ def _refused_by_postgres(player, lines):
     with player.pg.cursor() as cursor:
         for role in ("origin", "replica"):
             for line in lines:
-                # Who locks several tables, as TRUNCATE CASCADE does, may be the one of two that wait for each other whom
-                # PostgreSQL ends: the bridge writes there. Nothing was taken then, and nothing refused.
-                if all(_refusal(cursor, role, line) == "40P01" for _ in range(5)):
-                    raise Failed("fence", f"{line}: five deadlocks in a row")
+                _refused_by_postgres_as(cursor, role, line)
 
 
-def _refusal(cursor, role, line):
-    """Its SQLSTATE, or None where there was nothing to refuse."""
-    # TRUNCATE waits for whoever reads the table just then.
-    cursor.execute(f"BEGIN; SET LOCAL session_replication_role = {role}; SET LOCAL lock_timeout = '30s'")
+def _refused_by_postgres_as(cursor, role, line):
+    # TRUNCATE waits for whoever uses the table just then. Where TRUNCATE CASCADE and the bridge, which tries rows of its
+    # quarantine again, wait for each other, PostgreSQL ends who has waited for deadlock_timeout: the bridge, which tries again.
+    cursor.execute(f"BEGIN; SET LOCAL session_replication_role = {role}; SET LOCAL lock_timeout = '30s';"
+                   "SET LOCAL deadlock_timeout = '60s'")
     try:
         cursor.execute(line)
     except psycopg2.Error as error:
         # The fence of a partitioned table's rows comes after the unique index and, by name, after ON DELETE RESTRICT.
-        if error.pgcode not in ("25006", "23505", "23503", "40P01"):
+        if error.pgcode not in ("25006", "23505", "23503"):
             raise Failed("fence", f"{line}: {error}") from error
-        return error.pgcode
     else:
         if cursor.rowcount != 0:  # an empty partitioned table has nothing to refuse
             raise Failed("no fence", f"PostgreSQL took: {line}")
-        return None
     finally:
         cursor.execute("ROLLBACK")
 
