@@ -1,4 +1,5 @@
-"""A throw-away PostgreSQL for tests: made in a temporary folder, reached by a unix socket, gone at the end.
+"""A throw-away PostgreSQL for tests: made in a temporary folder, reached by a unix socket, gone at the end, also when the
+test is killed.
 
 PostgreSQL refuses to run as root, so as root everything is run as another user (`postgres` by default), who also
 owns the folder. As an ordinary user it runs as that user. Nothing listens on TCP, so tests can run side by side.
@@ -6,7 +7,6 @@ owns the folder. As an ordinary user it runs as that user. Nothing listens on TC
 import os
 import pwd
 import re
-import shutil
 import subprocess
 import tempfile
 
@@ -27,6 +27,9 @@ log_min_messages = warning
 MEMORY = "/dev/shm"
 ROOM = 4 << 30  # bytes free there before it is used
 
+# `read` ends when the last writer of the pipe is gone, however it went.
+UNDERTAKER = 'read -r _; folder=$1; shift; "$@"; rm -rf -- "$folder"'
+
 
 def folder_for(extra):
     """Where a cluster goes. One that syncs nothing lies in memory where there is room: on a disk, making and removing its
@@ -46,6 +49,7 @@ class ThrowAwayCluster:
         self.user = user if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         self.bindir = bindir            # another version's bin folder; else SWITCHBACK_TEST_PG_BIN, else pg_config's
         self.folder = None
+        self.undertaker = None          # stops the server and removes the folder once we have closed our end of its pipe
 
     @property
     def socket(self):
@@ -68,6 +72,7 @@ class ThrowAwayCluster:
 
     def __enter__(self):
         self.folder = tempfile.mkdtemp(prefix="sbpg-", dir=folder_for(self.extra))
+        self._start_undertaker()
         try:
             self._make()
             self.start()
@@ -78,11 +83,15 @@ class ThrowAwayCluster:
 
     def __exit__(self, *_):
         """Stop without ceremony: nobody will read this data again."""
-        if self.folder and os.path.exists(os.path.join(self.data, "postmaster.pid")):
-            self.stop("immediate")
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        self.undertaker.stdin.close()
+        self.undertaker.wait()
         self.folder = None
+
+    def _start_undertaker(self):
+        stop = self._command("pg_ctl", "stop", "-w", "-t", "60", "-D", self.data, "-m", "immediate")
+        # In a session of its own: a Ctrl-C or a time limit that ends the test's process group must not reach it.
+        self.undertaker = subprocess.Popen(["sh", "-c", UNDERTAKER, "sh", self.folder, *stop], cwd="/", start_new_session=True,
+                                           stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def start(self):
         """Start, or start again after stop(); returns when it accepts connections."""
@@ -101,12 +110,14 @@ class ThrowAwayCluster:
         with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="utf-8") as conf:
             conf.write(CONFIG.format(socket=self.socket, wal_level=self.wal_level, extra=self.extra))
 
-    def _run(self, program, *args):
+    def _command(self, program, *args):
         if self.bindir is None:
             self.bindir = os.environ.get("SWITCHBACK_TEST_PG_BIN") or self._installed()
         command = [os.path.join(self.bindir, program), *args]
-        if os.geteuid() == 0:
-            command = ["runuser", "-u", self.user, "--", *command]
+        return ["runuser", "-u", self.user, "--", *command] if os.geteuid() == 0 else command
+
+    def _run(self, program, *args):
+        command = self._command(program, *args)
         # pg_ctl's server inherits the descriptors: pipes would never see their end.
         with tempfile.TemporaryFile() as output:
             done = subprocess.run(command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
