@@ -38,19 +38,6 @@ std::string without_indent(const std::string& bytes) {
   return out;
 }
 
-// Every element of a record that was just written has its identity already.
-class WrittenIdentities final : public Identities {
- public:
-  std::string new_uuid() override { fail(); }
-  std::int64_t next_serial(std::uint16_t, std::uint16_t) override { fail(); }
-
- private:
-  [[noreturn]] static void fail() {
-    throw Error(ErrorKind::kInternal, Retry::kNever,
-                "a record that was just written has an element without identity");
-  }
-};
-
 }  // namespace
 
 void add_refused(const Mapping& mapping, const Chunk& changes,
@@ -191,7 +178,7 @@ std::vector<std::pair<std::size_t, FileRewrite::Touched*>> FileRewrite::apply_ed
 
 void FileRewrite::note_record(std::int64_t file, RecordInputs& inputs, std::size_t at,
                               Touched& touched) {
-  WrittenIdentities none;
+  NoNewIdentities none;
   Chunk rows;
   const std::int64_t place = touched.text.place.value_or(static_cast<std::int64_t>(at));
   const RecordInput& input = inputs.at(at, place);

@@ -12,6 +12,11 @@ namespace {
 constexpr std::uint32_t kNone = ElementMemory::kNone;
 constexpr char kFormat = 1;
 
+[[noreturn]] void fail_without_identity() {
+  throw Error(ErrorKind::kInternal, Retry::kNever,
+              "a record whose elements are all known has one that is not");
+}
+
 class Writer {
  public:
   explicit Writer(std::string& out) : out_(out) {}
@@ -206,6 +211,14 @@ void number_places(std::vector<std::optional<std::int64_t>>& places) {
     if (kept[at] && *places[at] > *places[at - 1]) continue;
     places[at] = *places[at - 1] + 1;
   }
+}
+
+std::string NoNewIdentities::new_uuid() {
+  fail_without_identity();
+}
+
+std::int64_t NoNewIdentities::next_serial(std::uint16_t, std::uint16_t) {
+  fail_without_identity();
 }
 
 }  // namespace switchback

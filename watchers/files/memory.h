@@ -69,4 +69,12 @@ class Identities {
   virtual std::int64_t next_serial(std::uint16_t collection, std::uint16_t level) = 0;
 };
 
+/// For a record all of whose elements have theirs, as one that the ledger knows or that was just
+/// written. Asked for one nevertheless, it throws Error(kInternal).
+class NoNewIdentities final : public Identities {
+ public:
+  std::string new_uuid() override;
+  std::int64_t next_serial(std::uint16_t collection, std::uint16_t level) override;
+};
+
 }  // namespace switchback

@@ -38,19 +38,6 @@ std::string read_part(int fd, std::size_t begin, std::size_t size) {
   return out;
 }
 
-// What the ledger knows has its identities already.
-class NoNewIdentities final : public Identities {
- public:
-  std::string new_uuid() override { fail(); }
-  std::int64_t next_serial(std::uint16_t, std::uint16_t) override { fail(); }
-
- private:
-  [[noreturn]] static void fail() {
-    throw Error(ErrorKind::kInternal, Retry::kNever,
-                "a record that is known has an element that is not");
-  }
-};
-
 }  // namespace
 
 bool StoredRows::load(std::int64_t id) {

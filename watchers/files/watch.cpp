@@ -1,15 +1,12 @@
 #include "watchers/files/watch.h"
 
-#include <poll.h>
 #include <sys/inotify.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cstring>
 #include <string>
 
-#include "state/base/error.h"
 #include "watchers/files/path_pattern.h"
 
 namespace switchback {
@@ -106,50 +103,24 @@ FilesWatch::Outcome FilesWatch::wait(Deadline deadline) {
     if (now >= next_stamps_) return Outcome::kStamps;
     return std::nullopt;
   };
-  bool woken = false;
   const Time until = std::min({deadline.at(), next_stamps_, next_contents_});
-  const bool event = poll_until(until, true, woken);
-  if (woken) return Outcome::kWoken;
-  if (!event) return due().value_or(Outcome::kDeadline);
+  Wake::End end = wake_.wait(until, inotify_.get());
+  if (end == Wake::End::kWoken) return Outcome::kWoken;
+  if (end == Wake::End::kTime) return due().value_or(Outcome::kDeadline);
   // Writers come in bursts: wait until they pause, but not for ever.
   const Time at_most = Deadline::Clock::now() + times_.at_most;
-  for (;;) {
+  while (end == Wake::End::kReadable && Deadline::Clock::now() < at_most) {
     drain();
     const Time quiet = std::min(Deadline::Clock::now() + times_.debounce, at_most);
-    if (!poll_until(quiet, true, woken) || woken || Deadline::Clock::now() >= at_most) break;
+    end = wake_.wait(quiet, inotify_.get());
   }
   // The look comes first, but whoever called wake() must not wait for another event.
-  if (woken) wake_.set();
+  if (end == Wake::End::kWoken) wake_.set();
   return due() == Outcome::kContents ? Outcome::kContents : Outcome::kStamps;
 }
 
 FilesWatch::Outcome FilesWatch::pause(Deadline deadline) {
-  bool woken = false;
-  poll_until(deadline.at(), false, woken);
-  return woken ? Outcome::kWoken : Outcome::kDeadline;
-}
-
-// True if there are events.
-bool FilesWatch::poll_until(Time until, bool events, bool& woken) {
-  std::array<pollfd, 2> fds{{{wake_.fd(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}}};
-  const nfds_t count = events && inotify_ ? 2 : 1;
-  for (;;) {
-    const auto left = std::max(std::chrono::nanoseconds(0), until - Deadline::Clock::now());
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
-    const timespec timeout{seconds.count(), (left - seconds).count()};
-    const int ready = ::ppoll(fds.data(), count, &timeout, nullptr);
-    if (ready == 0) return false;
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0) {
-      throw Error(ErrorKind::kInternal, Retry::kLater,
-                  std::string("poll: ") + std::strerror(errno));
-    }
-    if ((fds[0].revents & POLLIN) != 0) {
-      wake_.clear();
-      woken = true;
-    }
-    return count == 2 && (fds[1].revents & POLLIN) != 0;
-  }
+  return wake_.wait(deadline.at()) == Wake::End::kWoken ? Outcome::kWoken : Outcome::kDeadline;
 }
 
 }  // namespace switchback

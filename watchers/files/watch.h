@@ -52,7 +52,6 @@ class FilesWatch {
 
   void watch_folders();
   void watch_below(const Collection& collection, const std::string& below);
-  bool poll_until(Time until, bool events, bool& woken);
 
   const std::shared_ptr<const DocumentMap> documents_;
   const WatchTimes times_;

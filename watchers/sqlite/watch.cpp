@@ -1,6 +1,5 @@
 #include "watchers/sqlite/watch.h"
 
-#include <poll.h>
 #include <sys/inotify.h>
 
 #include <algorithm>
@@ -93,36 +92,14 @@ void StoreWatch::looked(bool found) {
 }
 
 StoreWatch::Outcome StoreWatch::wait(Deadline deadline) {
-  const Outcome outcome = poll_until(std::min(deadline.at(), next_look_), true);
-  if (outcome == Outcome::kDeadline && Deadline::Clock::now() >= next_look_) return Outcome::kLook;
-  return outcome;
+  const auto end = wake_.wait(std::min(deadline.at(), next_look_), inotify_.get());
+  if (end == Wake::End::kWoken) return Outcome::kWoken;
+  const bool look = end == Wake::End::kReadable || Deadline::Clock::now() >= next_look_;
+  return look ? Outcome::kLook : Outcome::kDeadline;
 }
 
 StoreWatch::Outcome StoreWatch::pause(Deadline deadline) {
-  return poll_until(deadline.at(), false);
-}
-
-StoreWatch::Outcome StoreWatch::poll_until(Deadline::Clock::time_point until, bool events) {
-  std::array<pollfd, 2> fds{{{wake_.fd(), POLLIN, 0}, {inotify_.get(), POLLIN, 0}}};
-  for (;;) {
-    const auto left =
-        std::max(std::chrono::nanoseconds(0),
-                 std::chrono::ceil<std::chrono::nanoseconds>(until - Deadline::Clock::now()));
-    const auto seconds = std::chrono::floor<std::chrono::seconds>(left);
-    const timespec timeout{seconds.count(), (left - seconds).count()};
-    const int ready = ::ppoll(fds.data(), events ? 2 : 1, &timeout, nullptr);
-    if (ready == 0) return Outcome::kDeadline;
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready < 0) {
-      throw Error(ErrorKind::kInternal, Retry::kLater,
-                  std::string("poll: ") + std::strerror(errno));
-    }
-    if ((fds[0].revents & POLLIN) != 0) {
-      wake_.clear();
-      return Outcome::kWoken;
-    }
-    return Outcome::kLook;
-  }
+  return wake_.wait(deadline.at()) == Wake::End::kWoken ? Outcome::kWoken : Outcome::kDeadline;
 }
 
 }  // namespace switchback

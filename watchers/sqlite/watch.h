@@ -43,7 +43,6 @@ class StoreWatch {
  private:
   void watch_folder();
   void watch_files();
-  Outcome poll_until(Deadline::Clock::time_point until, bool events);
 
   std::filesystem::path folder_;
   UniqueFd inotify_;
