@@ -255,12 +255,27 @@ bool Flip::drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome) {
   return done;
 }
 
+// The pump knows what it committed; whether the side still is the one that it committed to, only
+// that side can say.
+void Flip::require_drained(Side to, const Position& mark) const {
+  if (gates_.of(to).applied().reaches(mark)) return;
+  throw Error(
+      ErrorKind::kHistory, Retry::kNever,
+      fmt::format("{} no longer has all that was applied to it: it was set back, or an older "
+                  "copy took its place; nothing has changed",
+                  to_string(to)),
+      {.object = std::string(to_string(to)),
+       .next = "what is missing is applied again if it can be; then `switchback verify`, and "
+               "the flip"});
+}
+
 bool Flip::commit(const FlipRequest& request, const OpenPlan& plan, Deadline deadline,
                   FlipOutcome& outcome) {
   WriteGate& from = gates_.of(other(request.to));
   WriteGate& to = gates_.of(request.to);
   const Epoch epoch = outcome.epoch + 1;
   if (!to.prepare(epoch, plan, deadline)) return false;
+  require_drained(request.to, outcome.mark);
   if (deadline.passed()) return false;
   journal_.decide({request.group, request.to, epoch, outcome.mark});
   failpoint("flip.close.before");
@@ -272,9 +287,19 @@ bool Flip::commit(const FlipRequest& request, const OpenPlan& plan, Deadline dea
   failpoint("flip.open.before");
   to.open(epoch, plan);
   failpoint("flip.open.after");
-  journal_.clear();
   outcome.epoch = epoch;
+  clear_journal();
   return true;
+}
+
+// The flip is done, whatever becomes of the note that it was decided: recovery finds it finished,
+// and the next decision replaces it. Told as a failure, it would be taken for undone.
+void Flip::clear_journal() {
+  try {
+    journal_.clear();
+  } catch (const Error& error) {
+    log_warning(fmt::format("the flip is done, and still noted as decided: {}", error.what()));
+  }
 }
 
 void Flip::undo(const FlipRequest& request) {

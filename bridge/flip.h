@@ -103,6 +103,8 @@ class Flip {
   Try compare(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome);
   Try under_lock(const FlipRequest& request, Deadline deadline, FlipOutcome& outcome);
   bool drain(WriteGate& from, Deadline deadline, FlipOutcome& outcome);
+  void require_drained(Side to, const Position& mark) const;
+  void clear_journal();
   bool commit(const FlipRequest& request, const OpenPlan& plan, Deadline deadline,
               FlipOutcome& outcome);
   void undo(const FlipRequest& request);

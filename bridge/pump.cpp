@@ -335,6 +335,12 @@ void Pump::publish_durable(Parts& parts) {
   changed_.notify_all();
 }
 
+// Under mutex_.
+void Pump::note_counts(const SourceCounts& counts) {
+  progress_.counts.prunes = counts_before_.prunes + counts.prunes;
+  progress_.counts.unexplained = counts_before_.unexplained + counts.unexplained;
+}
+
 void Pump::publish_lag(Parts& parts) {
   const auto now = Deadline::Clock::now();
   if (now - last_lag_ < kLagEvery) return;
@@ -349,8 +355,7 @@ void Pump::publish_lag(Parts& parts) {
   lock.lock();
   progress_.lag = lag;
   progress_.troubles = std::move(troubles);
-  progress_.counts.prunes = counts_before_.prunes + counts.prunes;
-  progress_.counts.unexplained = counts_before_.unexplained + counts.unexplained;
+  note_counts(counts);
   if (now - rate_since_ < kRateOver) return;
   const std::chrono::duration<double> span = now - rate_since_;
   progress_.changes_per_second = static_cast<double>(rate_changes_) / span.count();
@@ -370,7 +375,9 @@ void Pump::stand_parked(Parts& parts, std::stop_token stop) {
   if (!park_wanted_ || mid_batch_) return;
   lock.unlock();
   parts.source->park();
+  const SourceCounts counts = parts.source->counts();
   lock.lock();
+  note_counts(counts);
   progress_.state = PumpState::kParked;
   changed_.notify_all();
   changed_.wait(lock, stop, [&] { return !park_wanted_; });

@@ -120,6 +120,7 @@ class Pump {
   void note_speed(bool whole, std::uint64_t changes, Deadline::Clock::time_point began);
   void supply_wanted(const Position& boundary, Parts& parts, std::vector<Reject>& rejects);
   void publish_durable(Parts& parts);
+  void note_counts(const SourceCounts& counts);
   void publish_lag(Parts& parts);
   void stand_parked(Parts& parts, std::stop_token stop);
   bool run_jobs(Parts& parts);

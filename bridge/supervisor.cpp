@@ -276,6 +276,11 @@ void Supervisor::install() {
 }
 
 void Supervisor::recover_flip() {
+  {
+    // One that a flip left parked holds the target for itself, which recovery has to ask.
+    const std::lock_guard lock(mutex_);
+    pump_.reset();
+  }
   const OpenGates gates(*site_);
   const auto look = [&](WriteGate& gate) { return gate.inspect(Deadline::in(kDrainAfterCrash)); };
   epochs_.require_not_older(look(*gates.old_side), look(*gates.postgres));

@@ -118,6 +118,8 @@ FlipOutcome Supervisor::run_flip(const FlipRequest& request, const std::string& 
   };
   try {
     const OpenGates gates(*site_);
+    epochs_.require_not_older(gates.old_side->inspect(Deadline::in(kLookWithin)),
+                              gates.postgres->inspect(Deadline::in(kLookWithin)));
     const auto look = std::make_shared<FlipLook>(FlipLook{LastLook::ground(*this, trail_)});
     const auto flowing = pump();
     FlipHooks around = hooks(request, look);

@@ -250,6 +250,10 @@ bool PostgresGate::prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline)
   return done;
 }
 
+Position PostgresGate::applied() {
+  return read_checkpoint(connection(), mapping_->bridge, store_);
+}
+
 void PostgresGate::open_locked(Epoch epoch, const OpenPlan& plan) {
   Connection& sql = *connection_;
   for (const auto& statement : plan_triggers_on(sql, *mapping_, tables_)) sql.exec(statement);

@@ -32,6 +32,7 @@ class PostgresGate final : public WriteGate {
   Position mark() override;
   std::vector<Counter> counters() override;
   bool prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) override;
+  Position applied() override;
   bool close(Epoch epoch, Deadline deadline) override;
   void open(Epoch epoch, const OpenPlan& plan) override;
   void unlock() noexcept override;

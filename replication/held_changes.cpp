@@ -59,6 +59,10 @@ void HeldChanges::note_applied(const Chunk& chunk, const Change& change, const s
     return;
   }
   applied_.erase({change.table, key});
+  if (change.old_key != Change::kNone) {
+    const auto old_key = chunk.old_key(change, mapping_.table(change.table).key_width);
+    applied_.erase({change.table, key_text(chunk, old_key)});
+  }
   if (!may_be_put_back(change)) return;
   copy_change(chunk, change, mapping_.table(change.table).key_width, chunk_);
   applied_.emplace(std::pair(change.table, key),
@@ -67,6 +71,8 @@ void HeldChanges::note_applied(const Chunk& chunk, const Change& change, const s
 
 void HeldChanges::drop(TableId table, std::string_view key) {
   std::erase_if(held_, [&](const Held& held) { return held.table == table && held.key == key; });
+  // While nothing is held, nobody notes what is applied: what was noted would grow old.
+  if (held_.empty()) clear();
 }
 
 bool HeldChanges::moving(TableId table, std::string_view key) const {
@@ -83,7 +89,7 @@ void HeldChanges::settle(Transaction& transaction, bool last) {
   std::size_t to_act = acting();
   for (const Held& held : held_) {
     if (may_be_put_back(chunk_.changes()[held.change])) {
-      applied_.emplace(std::pair(held.table, held.key), held.change);
+      applied_.insert_or_assign(std::pair(held.table, held.key), held.change);
     }
   }
   try_together(transaction);

@@ -191,6 +191,17 @@ std::string text_array(const std::vector<std::string>& items) {
   return out + "}";
 }
 
+Position read_checkpoint(Connection& connection, const std::string& bridge,
+                         const std::string& store) {
+  const Result found = connection.exec(
+      "SELECT history, value, proof FROM switchback.checkpoint WHERE bridge = $1 AND store = $2",
+      {bridge, store});
+  if (found.rows() == 0) return {};
+  return {static_cast<std::uint64_t>(found.integer(0, 0)),
+          static_cast<std::uint64_t>(found.integer(0, 1)),
+          static_cast<std::uint64_t>(found.integer(0, 2))};
+}
+
 void note_phase(Connection& connection, std::string_view bridge, std::string_view group,
                 Phase phase) {
   connection.exec(

@@ -10,6 +10,7 @@
 
 #include "replication/connection.h"
 #include "state/model/phase.h"
+#include "state/model/position.h"
 #include "state/model/table_map.h"
 
 namespace switchback {
@@ -32,6 +33,10 @@ std::string plain_name(const TableMap& table);
 
 /// An array literal of text items, to be bound as a parameter.
 std::string text_array(const std::vector<std::string>& items);
+
+/// What a store's sink has committed here; {} if nothing yet.
+Position read_checkpoint(Connection& connection, const std::string& bridge,
+                         const std::string& store);
 
 /// Writes the phase that people and programs read in switchback.group_state. The gate and epoch are
 /// the gate's alone. Autocommitted unless a transaction is open.

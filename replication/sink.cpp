@@ -169,7 +169,7 @@ void PostgresSink::forget_superseded(const Chunk& chunk, std::vector<Reject>& re
 void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& rejects) {
   if (unfit_.empty() && failed_.empty() && held_.empty()) return;
   // Within the chunk, too, the last change of a key is the one that counts.
-  std::map<std::pair<TableId, std::string>, std::uint32_t> last;
+  LastChanges last;
   if (!unfit_.empty() || !failed_.empty()) {
     for (std::uint32_t i = 0; i < chunk.changes().size(); ++i) {
       const Change& change = chunk.changes()[i];
@@ -190,7 +190,7 @@ void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& re
     const Change& change = chunk.changes()[i];
     if (!superseded(i)) held_.hold(chunk, change, key_of(chunk, change), std::move(error));
   }
-  if (!held_.empty()) note_applied(chunk);
+  if (!held_.empty()) note_applied(chunk, last);
   std::set<std::pair<TableId, std::string>> before;
   for (const Reject& reject : reported) before.emplace(reject.table, reject.key);
   std::erase_if(rejects, [&](const Reject& reject) {
@@ -204,13 +204,16 @@ void PostgresSink::sort_out_failures(const Chunk& chunk, std::vector<Reject>& re
   if (full) held_.clear();
 }
 
-void PostgresSink::note_applied(const Chunk& chunk) {
+// A row whose last change is held is not what an earlier one of the chunk made of it.
+void PostgresSink::note_applied(const Chunk& chunk, const LastChanges& last) {
   std::set<std::uint32_t> failed;
   for (const auto& [i, error] : failed_) failed.insert(i);
   for (std::uint32_t i = 0; i < chunk.changes().size(); ++i) {
+    if (failed.contains(i) || unfit_.contains(i)) continue;
     const Change& change = chunk.changes()[i];
-    const bool applied = !failed.contains(i) && !unfit_.contains(i);
-    if (applied) held_.note_applied(chunk, change, key_of(chunk, change));
+    std::string key = key_of(chunk, change);
+    const auto later = last.find({change.table, key});
+    if (later == last.end() || later->second == i) held_.note_applied(chunk, change, key);
   }
   unfit_.clear();  // of this chunk; what is tried from now on is held
 }

@@ -59,7 +59,9 @@ class PostgresSink final : public ChangeSink, private HeldChanges::Transaction {
   void apply_parts(const Chunk& chunk, std::span<const std::uint32_t> changes);
   void forget_superseded(const Chunk& chunk, std::vector<Reject>& rejects);
   void sort_out_failures(const Chunk& chunk, std::vector<Reject>& rejects);
-  void note_applied(const Chunk& chunk);
+  /// Of each key the chunk's last change; empty if all of the chunk went in.
+  using LastChanges = std::map<std::pair<TableId, std::string>, std::uint32_t>;
+  void note_applied(const Chunk& chunk, const LastChanges& last);
   std::string key_of(const Chunk& chunk, const Change& change) const;
 
   const std::string conninfo_, store_;

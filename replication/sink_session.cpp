@@ -22,8 +22,6 @@ constexpr const char* kMark =
     "SELECT set_config('switchback.applying', 'on', true),"
     " pg_logical_emit_message(true, 'switchback', 'echo')";
 
-constexpr const char* kReadCheckpoint =
-    "SELECT history, value, proof FROM switchback.checkpoint WHERE bridge = $1 AND store = $2";
 constexpr const char* kWriteCheckpoint =
     "INSERT INTO switchback.checkpoint (bridge, store, history, value, proof)"
     " VALUES ($1, $2, $3::bigint, $4::bigint, $5::bigint)"
@@ -95,13 +93,7 @@ Position PostgresSink::applied() {
   rollback();
   if (!connection_ || !connection_->alive()) open_session();
   quarantine_.load(*connection_);
-  const Result result = connection_->exec(kReadCheckpoint, {mapping_->bridge, store_});
-  applied_ = {};
-  if (result.rows() != 0) {
-    applied_ = {static_cast<std::uint64_t>(result.integer(0, 0)),
-                static_cast<std::uint64_t>(result.integer(0, 1)),
-                static_cast<std::uint64_t>(result.integer(0, 2))};
-  }
+  applied_ = read_checkpoint(*connection_, mapping_->bridge, store_);
   return applied_;
 }
 

@@ -15,6 +15,7 @@ using Clock = Deadline::Clock;
 LastLook::Ground LastLook::ground(const Supervisor& supervisor, const Trail& trail) {
   Ground now;
   now.dropped = trail.status().dropped;
+  now.unexplained = supervisor.picture().pump.counts.unexplained;
   if (const auto site = supervisor.site()) now.footing = footing_of(*site);
   return now;
 }
@@ -43,6 +44,9 @@ LastLook::LastLook(Supervisor& supervisor, Trail& trail, Ground ground)
 std::string LastLook::changed() const {
   const Ground now = ground(supervisor_, trail_);
   if (now.dropped != ground_.dropped) return trail_.status().why_dropped;
+  if (now.unexplained != ground_.unexplained) {
+    return "commits that capture saw nothing of changed the old store";
+  }
   return what_moved(ground_.footing, now.footing);
 }
 

@@ -16,10 +16,11 @@ namespace switchback {
 
 class LastLook {
  public:
-  /// What must not have changed by then: what was not compared in time and was given up, and how
-  /// fences, capture and tables stand.
+  /// What must not have changed by then: what was not compared in time and was given up, commits
+  /// that capture saw nothing of, and how fences, capture and tables stand.
   struct Ground {
     std::uint64_t dropped = 0;
+    std::uint64_t unexplained = 0;
     Footing footing;
   };
   /// As it is now, before anything that a flip stands on is looked at. Throws what a side throws.

@@ -69,8 +69,9 @@ class ChangeSource {
   /// over within some 100 ms.
   virtual void idle() = 0;
 
-  /// Ends every read transaction and holds no lock until the next pull().
-  virtual void park() noexcept = 0;
+  /// Ends every read transaction and holds no lock until the next pull(). Called while writers are
+  /// held off for a flip: what counts() says afterwards is of all they did. Throws as pull() does.
+  virtual void park() = 0;
 
   virtual Lag lag() = 0;
 

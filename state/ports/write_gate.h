@@ -78,6 +78,10 @@ class WriteGate {
   /// could not in time, and nothing has changed.
   virtual bool prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) = 0;
 
+  /// What this side holds of the other one's changes, as it says itself. While prepared: in the
+  /// transaction that open() commits, so that no copy of this side can take its place in between.
+  virtual Position applied() = 0;
+
   /// While locked: fences this side durably at `epoch`. Idempotent. False: not closed and nothing
   /// has changed, but the lock may be gone as well (SQLite beside an open reader): unlock(), start
   /// over.

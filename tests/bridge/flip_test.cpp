@@ -132,6 +132,28 @@ TEST_F(FlipTest, AFailedVerifyChangesNothing) {
   EXPECT_TRUE(ready(*pump, Side::kPostgres)) << "the pump flows on";
 }
 
+TEST_F(FlipTest, AComparisonWithoutEnoughTimeIsTriedAgainAndThenChangesNothing) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  int late = 2;
+  FlipHooks hooks;
+  hooks.verify = [&](Deadline) {
+    const bool in_time = late-- == 0;
+    using Outcome = LockCompare::Outcome;
+    return LockCompare{.outcome = in_time ? Outcome::kSame : Outcome::kNoTime, .rows = 7};
+  };
+  const FlipOutcome refused = flip(Side::kPostgres, *pump, hooks);
+  EXPECT_FALSE(refused.flipped);
+  EXPECT_EQ(refused.tries, 2);
+  ASSERT_FALSE(refused.obstacles.empty());
+  EXPECT_NE(refused.obstacles.back().what.find("7 were"), std::string::npos);
+  expect(Side::kOld, 1);
+  EXPECT_FALSE(journal_.pending());
+  EXPECT_TRUE(old_->write(kParent, toy_parent(1, "still writable")));
+  ASSERT_TRUE(ready(*pump, Side::kPostgres)) << "the pump flows on";
+  EXPECT_TRUE(flip(Side::kPostgres, *pump, hooks).flipped);
+}
+
 TEST_F(FlipTest, ADeadlineThatPassesInTheDrainChangesNothing) {
   const auto pump = pump_to(Side::kPostgres);
   ASSERT_TRUE(ready(*pump, Side::kPostgres));
@@ -148,6 +170,42 @@ TEST_F(FlipTest, ADeadlineThatPassesInTheDrainChangesNothing) {
   EXPECT_FALSE(outcome.flipped);
   expect(Side::kOld, 1);
   EXPECT_TRUE(old_->write(kParent, toy_parent(2, "still writable")));
+}
+
+// The pump is idle, and knows only what it committed to the one that was there before.
+TEST_F(FlipTest, ATargetThatWasSetBackIsNotOpened) {
+  old_->write(kParent, toy_parent(1, "a"));
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  const Position before = pump->progress().applied;
+  old_->write(kParent, toy_parent(2, "b"));
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  postgres_->set_back(before);
+  try {
+    flip(Side::kPostgres, *pump);
+    ADD_FAILURE() << "took a copy for the side that was drained to";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::kHistory);
+  }
+  expect(Side::kOld, 1);
+  EXPECT_FALSE(journal_.pending());
+  EXPECT_TRUE(old_->write(kParent, toy_parent(3, "still writable")));
+}
+
+// The flip is done then, and undoing it would let the pump of before go on.
+TEST_F(FlipTest, ANoteThatCannotBeClearedAtTheEndUndoesNothing) {
+  const auto pump = pump_to(Side::kPostgres);
+  ASSERT_TRUE(ready(*pump, Side::kPostgres));
+  const auto journal = folder_ / "flip";
+  postgres_->on_open([&] {
+    std::filesystem::remove(journal);
+    std::filesystem::create_directory(journal);
+  });
+  const FlipOutcome outcome = flip(Side::kPostgres, *pump);
+  EXPECT_TRUE(outcome.flipped);
+  EXPECT_EQ(outcome.primary, Side::kPostgres);
+  EXPECT_EQ(outcome.tries, 1);
+  expect(Side::kPostgres, 2);
 }
 
 TEST_F(FlipTest, AnOpenQuarantineBlocks) {

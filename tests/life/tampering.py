@@ -1,4 +1,5 @@
 """Writes that no bridge is meant to see: past the fence, past capture. Used to see whether `verify` names them."""
+import contextlib
 import ctypes
 import ctypes.util
 import os
@@ -8,6 +9,13 @@ SQLITE_DBCONFIG_ENABLE_TRIGGER = 1003
 
 def sqlite_unseen(path, *statements):
     """Runs statements in a connection of its own whose triggers are off: neither capture nor fence fires."""
+    with about_to_commit_unseen(path, *statements):
+        pass
+
+
+@contextlib.contextmanager
+def about_to_commit_unseen(path, *statements):
+    """The same; the COMMIT comes at the end of the block."""
     library = ctypes.CDLL(ctypes.util.find_library("sqlite3") or "libsqlite3.so.0")
     handle, state = ctypes.c_void_p(), ctypes.c_int()
     library.sqlite3_open.argtypes = [ctypes.c_char_p, ctypes.POINTER(ctypes.c_void_p)]
@@ -20,9 +28,14 @@ def sqlite_unseen(path, *statements):
         library.sqlite3_busy_timeout(handle, 20_000)
         library.sqlite3_db_config(handle, ctypes.c_int(SQLITE_DBCONFIG_ENABLE_TRIGGER), ctypes.c_int(0),
                                   ctypes.byref(state))
-        for statement in ("BEGIN IMMEDIATE", *statements, "COMMIT"):
-            if library.sqlite3_exec(handle, statement.encode(), None, None, None) != 0:
-                raise AssertionError(f"{statement}: {library.sqlite3_errmsg(handle).decode()}")
+
+        def run(*lines):
+            for line in lines:
+                if library.sqlite3_exec(handle, line.encode(), None, None, None) != 0:
+                    raise AssertionError(f"{line}: {library.sqlite3_errmsg(handle).decode()}")
+        run("BEGIN IMMEDIATE", *statements)
+        yield
+        run("COMMIT")
     finally:
         library.sqlite3_close(handle)
 

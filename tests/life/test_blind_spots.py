@@ -1,12 +1,13 @@
 """What no comparison of single changes could see ends "clean", even if it was put back, and the next full comparison
 names the value that was changed behind it."""
+import json
 import os
 import sys
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import Life, PROGRAM, wait_until  # noqa: E402
-from tampering import sqlite_unseen  # noqa: E402
+from tampering import about_to_commit_unseen, sqlite_unseen  # noqa: E402
 from test_verify import Planted, found, verify  # noqa: E402
 
 FENCES = ("switchback_fence_row", "switchback_fence_statement")
@@ -32,6 +33,31 @@ class BlindSpots(unittest.TestCase):
                 self.assertIn("no longer clean", self.log(life))
                 code, report = verify(life, "--repair")
                 self.assertEqual((code, found(report)), (0, {(planted.keys[number], "value")}))
+
+    def test_between_the_gates_of_a_flip_and_its_lock(self):
+        """Without an entry in the log there is nothing to drain, and after the flip nobody would know of it."""
+        with Life(rows=200, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            code, _ = verify(life)
+            self.assertEqual(code, 0)
+            with about_to_commit_unseen(life.path(life.store), "UPDATE users SET username = 'unseen' WHERE id = "
+                                        "(SELECT min(id) FROM users)"):
+                flip = life.start("flip.log", "cutover", "--yes", "--max-pause", "5s")
+                wait_until(lambda: self.primary(life)["state"] == "closing", "the gates are passed", 60)
+            self.assertEqual(flip.wait(60), 1)
+            with open(life.path("flip.log"), encoding="utf-8") as said:
+                self.assertIn("commits that capture saw nothing of", said.read())
+            code, report = verify(life, "--repair")
+            self.assertEqual(len(found(report)), 1)
+            life.flip_when_ready("cutover")
+            with life.postgres() as postgres, postgres.cursor() as cursor:
+                cursor.execute("SELECT count(*) FROM users WHERE username = 'unseen'")
+                self.assertEqual(cursor.fetchone()[0], 1)
+
+    def primary(self, life):
+        with open(life.path("switchback.run/primary"), encoding="utf-8") as hint:
+            return json.load(hint)
 
     def last(self, life):
         return (life.ask("/status") or {}).get("last_verify") or {}

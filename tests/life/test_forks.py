@@ -3,6 +3,7 @@ history it was; nothing is applied by position."""
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 import unittest
 
@@ -122,6 +123,32 @@ class Forks(unittest.TestCase):
             life.wait_phase("reverse")
             self.comes_back(life, 2)
             life.flip_when_ready("rollback")
+
+    def test_postgres_set_back_while_nobody_writes(self):
+        """The pump is idle and knows only what it committed to the one before: a cutover asks the one that is there."""
+        with Life(rows=60, journal_mode="wal") as life:
+            life.start_sidecar()
+            life.wait_phase("forward")
+            life.cluster.stop()
+            subprocess.run(["cp", "-a", life.cluster.data, life.cluster.data + ".before"], check=True)
+            life.cluster.start()
+            writer = life.sqlite()
+            add_user(writer, 1)
+            writer.close()
+            wait_until(lambda: self.rows(life) == [("fork1",)], "the row in PostgreSQL")
+            code, out, err = life.run("verify")
+            self.assertEqual(code, 0, out + err)
+            wait_until(lambda: life.ask("/status")["trailing"]["owed"] == 0, "no comparison is owed")
+            life.cluster.stop()
+            shutil.rmtree(life.cluster.data)
+            os.rename(life.cluster.data + ".before", life.cluster.data)
+            life.cluster.start()
+            self.assertEqual(self.rows(life), [])
+            code, out, err = life.run("cutover", "--yes")
+            self.assertNotEqual(code, 0, out)
+            self.assertIn("no longer has all that was applied to it", out + err)
+            life.flip_when_ready("cutover", 120)
+            self.assertEqual(self.rows(life), [("fork1",)])
 
     def comes_back(self, life, number):
         """A row that is written in PostgreSQL reaches SQLite."""

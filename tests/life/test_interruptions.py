@@ -58,6 +58,25 @@ class Interruptions(FaultTest):
             life.stop_application()
             life.check()
 
+    def test_what_fails_after_the_decision_is_finished_by_the_sidecar_that_is_up(self):
+        """Between closing one side and opening the other: only the connection is lost, the sidecar and its pump live."""
+        with Life(rows=100, rate=50, journal_mode="wal") as life:
+            life.start_application()
+            life.start_sidecar(SWITCHBACK_FAILPOINT="flip.open.before=error,flip.journal.clear.after=error@3")
+            life.wait_phase("forward")
+            life.let_it_write(5)
+            code, out, err = life.run("cutover", "--yes")
+            self.assertNotEqual(code, 0, out + err)
+            wait_until(lambda: life.group().get("phase") == "reverse", "the decided flip is finished", 60)
+            life.let_it_write(5)
+            life.flip("rollback")
+            self.assertIn("still noted as decided", log(life))
+            life.let_it_write(5)
+            life.flip("cutover")
+            life.let_it_write(5)
+            life.stop_application()
+            life.check()
+
     def slow_transaction_elsewhere(self, life):
         """A slot waits for every transaction that has written: the flip may not wait for ever with it."""
         writer = psycopg2.connect(life.cluster.url)

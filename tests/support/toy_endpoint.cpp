@@ -110,6 +110,11 @@ void ToyStore::housekeep_once(std::function<void()> chore) {
   chore_ = std::move(chore);
 }
 
+void ToyStore::set_back(const Position& position) {
+  const std::lock_guard lock(mutex_);
+  applied_ = position;
+}
+
 void ToyStore::fork() {
   const std::lock_guard lock(mutex_);
   ++history_;
@@ -343,11 +348,18 @@ class ToyGate : public WriteGate {
   }
   std::vector<Counter> counters() override { return {}; }
   bool prepare(Epoch, const OpenPlan&, Deadline deadline) override { return take(deadline); }
+  Position applied() override {
+    const std::lock_guard lock(store_->mutex_);
+    return store_->applied_.value_or(Position{});
+  }
   bool close(Epoch epoch, Deadline) override {
     settle(GateState::Door::kClosed, epoch);
     return true;
   }
-  void open(Epoch epoch, const OpenPlan&) override { settle(GateState::Door::kOpen, epoch); }
+  void open(Epoch epoch, const OpenPlan&) override {
+    settle(GateState::Door::kOpen, epoch);
+    if (store_->on_open_) store_->on_open_();
+  }
   void unlock() noexcept override {
     const std::lock_guard lock(store_->mutex_);
     if (holds_) store_->locked_ = false;

@@ -52,8 +52,12 @@ class ToyStore {
   void housekeep_once(std::function<void()> chore);
   /// What its gate does to get ready to be closed. Before any of them is used.
   void on_ready_to_close(std::function<void()> chore) { on_ready_to_close_ = std::move(chore); }
+  /// What happens when its gate has opened. Before any of them is used.
+  void on_open(std::function<void()> event) { on_open_ = std::move(event); }
   /// Begins a new history, as a restored copy would.
   void fork();
+  /// What was applied to it is `position` again, as in a copy of that time.
+  void set_back(const Position& position);
 
  private:
   friend class ToySource;
@@ -81,6 +85,7 @@ class ToyStore {
   std::map<ToyKey, std::string> quarantine_;
   std::function<void()> chore_;
   std::function<void()> on_ready_to_close_;
+  std::function<void()> on_open_;
   int fail_in_ = 0;
   bool fail_after_ = false;
 };

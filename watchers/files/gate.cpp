@@ -53,6 +53,7 @@ class FilesGate final : public WriteGate {
   Position mark() override { return mark_; }
   std::vector<Counter> counters() override;
   bool prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) override;
+  Position applied() override { return ledger_->applied(); }
   bool close(Epoch epoch, Deadline deadline) override;
   void open(Epoch epoch, const OpenPlan& plan) override;
   void unlock() noexcept override;
@@ -329,6 +330,7 @@ class NoGateYet final : public WriteGate {
   Position mark() override { return {}; }
   std::vector<Counter> counters() override { return {}; }
   bool prepare(Epoch, const OpenPlan&, Deadline) override { return false; }
+  Position applied() override { return {}; }
   bool close(Epoch, Deadline) override { return false; }
   void open(Epoch, const OpenPlan&) override {
     throw Error(ErrorKind::kRefused, Retry::kNever, "the bridge is not installed at the files",

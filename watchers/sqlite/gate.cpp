@@ -313,6 +313,10 @@ bool SqliteGate::prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) {
   });
 }
 
+Position SqliteGate::applied() {
+  return guarded([&] { return read_position(database_, store_); });
+}
+
 bool SqliteGate::close(Epoch epoch, Deadline deadline) {
   return guarded([&] {
     if (settled_at(GateState::Door::kClosed, epoch)) return true;

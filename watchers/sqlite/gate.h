@@ -33,6 +33,7 @@ class SqliteGate : public WriteGate {
   Position mark() override;
   std::vector<Counter> counters() override;
   bool prepare(Epoch epoch, const OpenPlan& plan, Deadline deadline) override;
+  Position applied() override;
   bool close(Epoch epoch, Deadline deadline) override;
   void open(Epoch epoch, const OpenPlan& plan) override;
   void unlock() noexcept override;

@@ -109,6 +109,17 @@ std::optional<bool> file_says_wal(SQLite::Database& database) {
   return version == 2;
 }
 
+Position read_position(SQLite::Database& database, const std::string& store) {
+  SQLite::Statement read(
+      database,
+      fmt::format("SELECT history, value, proof FROM main.{} WHERE store = ?", kPositionTable));
+  read.bind(1, store);
+  if (!read.executeStep()) return {};
+  return {.history = static_cast<std::uint64_t>(read.getColumn(0).getInt64()),
+          .value = static_cast<std::uint64_t>(read.getColumn(1).getInt64()),
+          .proof = static_cast<std::uint64_t>(read.getColumn(2).getInt64())};
+}
+
 bool in_wal_mode(SQLite::Database& database) {
   return database.execAndGet("PRAGMA journal_mode").getString() == "wal";
 }

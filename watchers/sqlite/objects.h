@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include "state/model/position.h"
+
 namespace switchback {
 
 // _switchback_log(seq INTEGER PRIMARY KEY, nonce INTEGER DEFAULT (random()), tbl INTEGER, k1, k2
@@ -44,6 +46,9 @@ SQLite::Database open_database(const std::filesystem::path& path, SqliteUse use)
 
 /// True if the database is in WAL mode.
 bool in_wal_mode(SQLite::Database& database);
+
+/// What the reverse sink has applied to `store`; {} if nothing yet. Throws SQLite::Exception.
+Position read_position(SQLite::Database& database, const std::string& store);
 
 /// What the file's own header says of WAL mode, read past SQLite's cache: an open connection does
 /// not notice that the file was written over. nullopt while it has no header.

@@ -93,17 +93,7 @@ Position SqliteSink::applied() {
     require_ours();
     prepare_statements();
     quarantine_->recount();
-    SQLite::Statement read(
-        database_,
-        fmt::format("SELECT history, value, proof FROM {} WHERE store = ?", kPositionTable));
-    read.bind(1, store_);
-    Position held;
-    if (read.executeStep()) {
-      held = {.history = static_cast<std::uint64_t>(read.getColumn(0).getInt64()),
-              .value = static_cast<std::uint64_t>(read.getColumn(1).getInt64()),
-              .proof = static_cast<std::uint64_t>(read.getColumn(2).getInt64())};
-    }
-    read.reset();
+    const Position held = read_position(database_, store_);
     checkpointer_.reset();
     if (wal_) checkpointer_ = Checkpointer::start(path_, held);
     durable_ = held;

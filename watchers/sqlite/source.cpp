@@ -95,7 +95,7 @@ class SqliteSource : public ChangeSource {
   void acknowledge(const Position& durable) noexcept override;
   void compared(const Position& position) noexcept override { compared_ = position; }
   void idle() override;
-  void park() noexcept override;
+  void park() override;
   Lag lag() override;
   SourceCounts counts() override { return counts_; }
   void wake() noexcept override { watch_.wake(); }
@@ -334,8 +334,20 @@ void SqliteSource::prune(const LogMark& keep) {
 }
 
 // Rounds end their read transaction themselves, so nothing is open between two calls. A batch that
-// is half read waits in the spool.
-void SqliteSource::park() noexcept {}
+// is half read waits in the spool. The last commits may be some that capture saw nothing of:
+// without an entry in the log nobody else would look for them.
+void SqliteSource::park() {
+  if (!builder_ || builder_->under_way()) return;
+  try {
+    if (round() == BatchBuilder::Round::kBusy) {
+      throw Error(ErrorKind::kBusy, Retry::kLater,
+                  "the database is locked, so that its last commits cannot be looked at",
+                  {.object = path_.string()});
+    }
+  } catch (const SQLite::Exception& error) {
+    throw_sqlite_error(error, path_);
+  }
+}
 
 Lag SqliteSource::lag() {
   Lag lag;

@@ -213,6 +213,24 @@ TEST_P(BlindSpot, ACommitThatWentPastTheTriggersIsCounted) {
   EXPECT_EQ(source_->counts().unexplained, 1u) << "once";
 }
 
+// Whoever parks holds writers off, and asks right afterwards.
+TEST_P(BlindSpot, TheLastCommitBeforeAParkIsCounted) {
+  EXPECT_FALSE(pull_batch(*source_, *replica_, milliseconds(20)));
+  sqlite3* const handle = store_->application().getHandle();
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, nullptr);
+  exec("UPDATE parent SET name = 'unseen'");
+  sqlite3_db_config(handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 1, nullptr);
+  exec("BEGIN IMMEDIATE");
+  source_->park();
+  EXPECT_EQ(source_->counts().unexplained, 1u);
+  exec("ROLLBACK");
+  exec("INSERT INTO parent(id, name) VALUES (3, 'three')");
+  source_->park();
+  EXPECT_TRUE(pull_batch(*source_, *replica_)) << "what a park has read is handed out all the same";
+  EXPECT_EQ(replica_->rows().size(), 3u);
+  EXPECT_EQ(source_->counts().unexplained, 1u);
+}
+
 TEST_P(BlindSpot, WhatHasAReasonIsNoUnexplainedCommit) {
   for (const char* sql : {"UPDATE parent SET name = name WHERE id = -1", "PRAGMA user_version = 7",
                           "ANALYZE", "INSERT INTO parent(id, name) VALUES (3, 'three')", "ANALYZE",
