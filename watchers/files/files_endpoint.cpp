@@ -13,6 +13,7 @@
 #include "watchers/files/adopt.h"
 #include "watchers/files/app_locks.h"
 #include "watchers/files/backup.h"
+#include "watchers/files/check.h"
 #include "watchers/files/file_losses.h"
 #include "watchers/files/gate.h"
 #include "watchers/files/gate_paths.h"
@@ -29,7 +30,6 @@ namespace switchback {
 namespace {
 
 namespace fs = std::filesystem;
-using Level = Finding::Level;
 
 // How long a file may be under the application's pen before it is not let through for now.
 constexpr std::chrono::seconds kInstallPatience{2};
@@ -66,7 +66,7 @@ class FilesEndpoint final : public Endpoint {
   std::unique_ptr<WriteGate> make_gate(const std::string& group) override {
     return open_files_gate(mapping_, documents_, options_.ledger, group);
   }
-  std::vector<Finding> check() override;
+  std::vector<Finding> check() override { return check_files(*mapping_, documents_); }
   void backup(const fs::path& name) override { backup_files(*documents_, name); }
   std::vector<QuarantineEntry> quarantine() override;
   void let_through(const QuarantineEntry& held) override;
@@ -90,7 +90,6 @@ class FilesEndpoint final : public Endpoint {
   bool is_closed(FilesLedger& ledger) const;
   void take_anew(FilesLedger& ledger) const;
   void raise_closed_fences(FilesLedger& ledger) const;
-  void check_collection(const Collection& collection, std::vector<Finding>& found) const;
   std::vector<fs::path> own_files() const {
     const std::string ledger = options_.ledger.string();
     return {ledger, ledger + "-wal", ledger + "-shm", ledger + ".gate"};
@@ -351,57 +350,6 @@ void FilesEndpoint::remove() {
     }
   }
   for (const fs::path& path : own_files()) fs::remove(path, code);
-}
-
-void FilesEndpoint::check_collection(const Collection& collection,
-                                     std::vector<Finding>& found) const {
-  std::error_code code;
-  if (!fs::is_directory(collection.root, code)) {
-    found.push_back({Level::kWarning,
-                     fmt::format("{} is not there (yet)", collection.root.string()),
-                     "start the application once, or correct the path"});
-    return;
-  }
-  const auto files = list_files(collection);
-  for (const std::string& path : files) {
-    const std::string name = (collection.root / path).string();
-    try {
-      const ReadResult read = read_store_file(collection.root, path);
-      if (read.outcome == ReadOutcome::kRead) divide(read.file.bytes, collection.records, name);
-    } catch (const Error& error) {
-      found.push_back({Level::kFailure, error.message(), "repair the file"});
-    }
-    if (::geteuid() != 0 && ::access(name.c_str(), W_OK) != 0) {
-      found.push_back({Level::kFailure, name + " cannot be written",
-                       "let switchback run as the owner of the application's files"});
-    }
-    if (open_for_writing(name) == OpenForWriting::kCannotTell) {
-      found.push_back({Level::kWarning,
-                       name + ": whether somebody has it open cannot be told on this file system "
-                              "or by this user",
-                       "stop the application for the time of a flip"});
-    }
-  }
-  if (collection.lock.empty()) {
-    found.push_back({Level::kWarning,
-                     fmt::format("{}: the application's writes cannot be held off during a flip, "
-                                 "only be seen; a write in that moment makes the flip start over",
-                                 collection.name),
-                     "name its lock file (lock = …), or stop it for the time of a flip"});
-  }
-  found.push_back(
-      {Level::kOk,
-       fmt::format("{}: {} files in {}", collection.name, files.size(), collection.root.string()),
-       ""});
-}
-
-std::vector<Finding> FilesEndpoint::check() {
-  std::vector<Finding> found;
-  for (const Collection& collection : documents_->collections) check_collection(collection, found);
-  found.push_back({Level::kWarning,
-                   "read-only files keep out neither root nor a program that changes their mode",
-                   "run the application as a user of its own"});
-  return found;
 }
 
 }  // namespace

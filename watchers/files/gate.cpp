@@ -159,6 +159,7 @@ std::vector<GateCheck> FilesGate::look() {
   for (auto& check : paths_.held_all_along(Deadline::in(kMoment))) {
     found.push_back(std::move(check));
   }
+  found.push_back(paths_.rights());
   for (auto& check : paths_.cannot_be_proven()) found.push_back(std::move(check));
   scan_.run(Look::kContents, nullptr);  // most of what lock() would have to do
   return found;

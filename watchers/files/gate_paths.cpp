@@ -124,6 +124,26 @@ std::vector<GateCheck> GatePaths::held_all_along(Deadline deadline) const {
   return found;
 }
 
+GateCheck GatePaths::rights() const {
+  const auto fenced = to_fence();
+  std::vector<std::string> beyond;
+  for (const fs::path& path : fenced) {
+    if (!may_change_mode(path)) beyond.push_back(path.string());
+  }
+  GateCheck check{"write bits",
+                  fmt::format("{} files and folders are ours to fence", fenced.size()),
+                  "all are ours to fence"};
+  if (beyond.empty()) return check;
+  check.ok = false;
+  check.value = fmt::format(
+      "{} belongs to another user{}, and only its owner or root may take its "
+      "write bits, which is the fence",
+      beyond.front(),
+      beyond.size() == 1 ? "" : fmt::format(", as do {} others", beyond.size() - 1));
+  check.cure = "run switchback as the owner of the application's files, or as root";
+  return check;
+}
+
 std::vector<GateCheck> GatePaths::cannot_be_proven() const {
   std::vector<GateCheck> found;
   const auto doubt = [&](std::string name, std::string value, std::string limit) {

@@ -35,6 +35,8 @@ class GatePaths {
   /// the deadline: an application at work does so for moments all the time. Returns as soon as
   /// each of them was seen free once.
   std::vector<GateCheck> held_all_along(Deadline deadline) const;
+  /// Whether this process may take the write bits of all that the fence is made of.
+  GateCheck rights() const;
   /// What no flip of these files can prove.
   std::vector<GateCheck> cannot_be_proven() const;
 
