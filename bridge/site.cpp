@@ -75,6 +75,7 @@ std::string read_schema_file(const Config& config) {
 }
 
 Site open_site(const Config& config, SchemaUse schema) {
+  require_postgres(config);
   Site site;
   site.config = config;
   site.store = old_store_name(config);

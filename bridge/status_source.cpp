@@ -109,6 +109,7 @@ std::vector<TableStatus> table_rows(Connection& connection, const std::string& b
 }
 
 Status status_without_sidecar(const Config& config) {
+  require_postgres(config);
   Status status;
   status.bridge = config.bridge;
   status.running = StateDir::holder(config.state_dir).has_value();  // with [admin] listen = "off"

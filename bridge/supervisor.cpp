@@ -41,6 +41,7 @@ void wait(milliseconds span, std::stop_token stop) {
 Supervisor::Supervisor(Config config)
     : config_(std::move(config)),
       state_([this] {
+        require_postgres(config_);
         StateDir state = StateDir::open(config_.state_dir);
         state.lock();
         return state;

@@ -61,6 +61,7 @@ ExitCode abandon_command(const GlobalOptions& global, const AbandonOptions& opti
   mending.end();
   std::error_code ignored;
   std::filesystem::remove(config.run_dir / "primary", ignored);
+  std::filesystem::remove(config.run_dir, ignored);  // unless somebody else has something in it
   fmt::print("every trace is off; the old store is primary, as before. Backups stay in {}\n",
              config.state_dir.string());
   if (config.postgres_from == PostgresFrom::kPrivate) {

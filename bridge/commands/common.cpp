@@ -16,7 +16,6 @@ namespace switchback {
 
 Config read_config(const GlobalOptions& global) {
   Config config = load_config(global.config, [](const char* name) { return std::getenv(name); });
-  require_postgres(config);
   if (config.postgres_from == PostgresFrom::kPrivate) {
     config.conninfo = PrivatePostgres(private_postgres_folder(config)).url();
   }

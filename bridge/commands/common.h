@@ -16,7 +16,8 @@ inline constexpr std::chrono::seconds kAnswerLimit{30};
 inline constexpr std::chrono::milliseconds kLookEvery{200};
 
 /// The configuration with PostgreSQL's place filled in; a private server is taken to run already.
-/// Throws Error(kUsage), also if nothing says where PostgreSQL is.
+/// Throws Error(kUsage). Whether anything says where PostgreSQL is shows when a side is opened: who
+/// asks a running sidecar need not know it.
 Config read_config(const GlobalOptions& global);
 
 /// Where [postgres] private = true keeps its server.

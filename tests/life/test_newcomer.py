@@ -118,6 +118,9 @@ class Newcomer(unittest.TestCase):
     def same_flip_twice(self, life):
         life.start_sidecar()
         life.wait_phase("forward")
+        # Who asks the sidecar need not know where PostgreSQL is.
+        self.types(life, 0, r"all +the old store +forward", "status", DATABASE_URL="")
+        self.types(life, 0, r"identical", "verify", DATABASE_URL="")
         self.types(life, NO, r"writes go to old \(epoch 1\).*writes go to old already.*switchback cutover", "rollback",
                    "--yes")
         self.types(life, 0, r"writes go to postgres now \(epoch 2\)", "cutover", "--yes")
@@ -129,6 +132,8 @@ class Newcomer(unittest.TestCase):
         self.types(life, NO, r"writes go to postgres.*switchback rollback, and then switchback abandon", "abandon",
                    "--yes")
         self.types(life, 0, r"all +PostgreSQL +reverse.*no sidecar runs", "status")
+        for words in ("status", "verify", "rollback --yes", "quarantine list", "doctor --fix --yes", "check"):
+            self.types(life, USAGE, r"nothing says where PostgreSQL is.*DATABASE_URL", *words.split(), DATABASE_URL="")
         # No sidecar: the command flips by itself.
         self.types(life, 0, r"writes go to old now \(epoch 3\)", "rollback", "--yes")
 

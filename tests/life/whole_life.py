@@ -77,6 +77,7 @@ class WholeLife:
             code, out, err = life.run("abandon", "--yes")
             self.assertEqual(code, 0, out + err)
             self.assertEqual(self.schema(life), schema_before)
+            self.assertFalse(os.path.exists(life.path("switchback.run")))
             with life.postgres() as postgres, postgres.cursor() as cursor:
                 cursor.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'switchback'")
                 self.assertEqual(cursor.fetchone()[0], 0)
