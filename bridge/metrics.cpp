@@ -7,6 +7,7 @@
 #include <prometheus/text_serializer.h>
 
 #include <array>
+#include <limits>
 #include <mutex>
 
 namespace switchback {
@@ -70,10 +71,14 @@ struct Metrics::Parts {
 
   prometheus::Registry registry;
   Labels common;
-  Family<Gauge>& lag_changes = gauge("switchback_lag_changes", "Changes not yet applied.");
-  Family<Gauge>& lag_bytes = gauge("switchback_lag_bytes", "Bytes not yet applied.");
-  Family<Gauge>& lag_seconds =
-      gauge("switchback_lag_seconds", "Age of the oldest change not yet applied.");
+  Family<Gauge>& flowing =
+      gauge("switchback_flowing", "1 while changes go from the primary to the other side, else 0.");
+  Family<Gauge>& lag_changes =
+      gauge("switchback_lag_changes", "Changes not yet applied; NaN while not known.");
+  Family<Gauge>& lag_bytes =
+      gauge("switchback_lag_bytes", "Bytes not yet applied; NaN while not known.");
+  Family<Gauge>& lag_seconds = gauge(
+      "switchback_lag_seconds", "Age of the oldest change not yet applied; NaN while not known.");
   Family<Gauge>& epoch = gauge("switchback_epoch", "Number of the last flip of a group.");
   Family<Gauge>& primary =
       gauge("switchback_primary", "1 for the side that a group's writes go to, else 0.");
@@ -150,13 +155,21 @@ void Metrics::note_flip(Side to, std::chrono::microseconds pause) {
   parts_->pauses.Add(labels, Parts::bounds()).Observe(static_cast<double>(pause.count()) / 1e6);
 }
 
-void Metrics::set(const Status& status) {
+void Metrics::set_lag(const GroupStatus& group) {
+  const Labels labels{{"group", group.name}};
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  const auto& lag = group.lag;
+  parts_->lag_changes.Add(labels).Set(lag ? static_cast<double>(lag->changes) : kUnknown);
+  parts_->lag_bytes.Add(labels).Set(lag ? static_cast<double>(lag->bytes) : kUnknown);
+  parts_->lag_seconds.Add(labels).Set(lag ? static_cast<double>(lag->age.count()) / 1000
+                                          : kUnknown);
+}
+
+void Metrics::set(const Status& status, bool flowing) {
+  parts_->flowing.Add({}).Set(flowing ? 1 : 0);
   for (const auto& group : status.groups) {
     const Labels labels{{"group", group.name}};
-    const Lag lag = group.lag.value_or(Lag{});
-    parts_->lag_changes.Add(labels).Set(static_cast<double>(lag.changes));
-    parts_->lag_bytes.Add(labels).Set(static_cast<double>(lag.bytes));
-    parts_->lag_seconds.Add(labels).Set(static_cast<double>(lag.age.count()) / 1000);
+    set_lag(group);
     parts_->epoch.Add(labels).Set(static_cast<double>(group.epoch));
     for (const auto side : kSides) {
       parts_->primary.Add({{"group", group.name}, {"side", word(side)}})

@@ -26,14 +26,15 @@ class Metrics {
   /// The same for what a pump's source counts.
   void note_counts(const SourceCounts& counts);
   void note_flip(Side to, std::chrono::microseconds pause);
-  /// Sets every gauge.
-  void set(const Status& status);
+  /// Sets every gauge. `flowing`: changes go from the primary to the other side.
+  void set(const Status& status, bool flowing);
 
   /// https://prometheus.io/docs/instrumenting/exposition_formats/
   std::string text() const;
 
  private:
   void note_trail(const TrailStatus& trail);
+  void set_lag(const GroupStatus& group);
 
   struct Parts;
   std::unique_ptr<Parts> parts_;

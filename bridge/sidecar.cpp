@@ -111,13 +111,14 @@ Sidecar::Sidecar(Supervisor& supervisor)
   log_info(fmt::format("admin server on {}:{}", config.admin_host, server_->port()));
 }
 
+bool Sidecar::flowing() const {
+  const Picture now = supervisor_.picture();
+  return settled(now.phase) &&
+         (now.pump.state == PumpState::kFlowing || now.pump.state == PumpState::kParked);
+}
+
 AdminHandlers Sidecar::handlers() {
-  return {.ready =
-              [this] {
-                const Picture now = supervisor_.picture();
-                return settled(now.phase) && (now.pump.state == PumpState::kFlowing ||
-                                              now.pump.state == PumpState::kParked);
-              },
+  return {.ready = [this] { return flowing(); },
           .status = [this] { return status(); },
           .metrics = [this] { return metrics(); },
           .primary =
@@ -152,7 +153,7 @@ std::string Sidecar::metrics() {
   const Picture now = supervisor_.picture();
   metrics_.note_progress(direction_of(now.primary), now.pump.changes, now.pump.batches);
   metrics_.note_counts(now.pump.counts);
-  metrics_.set(status());
+  metrics_.set(status(), flowing());
   return metrics_.text();
 }
 

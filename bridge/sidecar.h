@@ -24,6 +24,7 @@ class Sidecar {
 
  private:
   AdminHandlers handlers();
+  bool flowing() const;
   std::string metrics();
 
   Supervisor& supervisor_;

@@ -90,13 +90,15 @@ TEST(Metrics, CountsAndGaugesInPrometheusText) {
   metrics.note_counts({4, 1});
   metrics.note_counts({1, 0});  // a new pump
   metrics.note_flip(Side::kPostgres, std::chrono::milliseconds(30));
-  metrics.set(sample());
+  metrics.set(sample(), true);
   const std::string text = metrics.text();
   for (const std::string line :
        {R"(switchback_applied_changes_total{bridge="twitter",direction="forward"} 19)",
         R"(switchback_batches_total{bridge="twitter",direction="forward"} 4)",
         R"(switchback_batches_total{bridge="twitter",direction="reverse"} 0)",
+        R"(switchback_flowing{bridge="twitter"} 1)",
         R"(switchback_lag_changes{bridge="twitter",group="all"} 3)",
+        R"(switchback_lag_changes{bridge="twitter",group="odd"} Nan)",
         R"(switchback_lag_bytes{bridge="twitter",group="all"} 400)",
         R"(switchback_lag_seconds{bridge="twitter",group="all"} 1.5)",
         R"(switchback_epoch{bridge="twitter",group="all"} 7)",
