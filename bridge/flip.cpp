@@ -106,6 +106,9 @@ bool Flip::stands_the_right_way(const FlipRequest& request, FlipOutcome& outcome
 FlipOutcome Flip::run(const FlipRequest& request) {
   FlipOutcome outcome;
   if (!stands_the_right_way(request, outcome)) return outcome;
+  // One side is open, so nothing is undecided: a note that the last flip could not clear must not
+  // be taken for this one's.
+  if (!request.dry_run) journal_.clear();
   // Right after a start or another flip the pump is only just connecting.
   pump_.wait_flowing(Deadline::in(kConnectWithin));
   look(request, outcome);

@@ -183,6 +183,17 @@ void Verifier::sweep(const VerifyOrder& order, bool asked, std::stop_token stop)
   asked_runs_ = false;
 }
 
+// A repair that deletes a row may have changed others, which refer to it (ON DELETE SET NULL),
+// after they were compared.
+std::string Verifier::why_not_clean(const VerifyReport& report, const std::string& disturbed) {
+  if (!report.identical()) {
+    return fmt::format("the two sides differ ({}): `switchback verify` names the rows",
+                       report.example());
+  }
+  if (disturbed.empty() && report.repaired()) return "rows were repaired, and not compared since";
+  return disturbed;
+}
+
 void Verifier::conclude(const VerifyOrder& order, const VerifyReport& report,
                         const Grounds& before) {
   const std::string words = fmt::format(
@@ -197,16 +208,13 @@ void Verifier::conclude(const VerifyOrder& order, const VerifyReport& report,
   last.since = report.started;
   last.identical = report.identical();
   last.rows_differing = report.identical() ? 0 : report.rows_differing();
-  last.why = last.identical ? disturbed
-                            : fmt::format(
-                                  "the two sides differ ({}): `switchback verify` names "
-                                  "the rows",
-                                  report.example());
+  last.why = why_not_clean(report, disturbed);
   last.clean = last.why.empty();
   keep(last);
   const std::lock_guard lock(mutex_);
   grounds_ = before;
   disturbed_ = disturbed;
+  soon_ = soon_ || report.repaired();
 }
 
 void Verifier::keep(const VerifyStatus& last) {

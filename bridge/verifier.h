@@ -59,6 +59,7 @@ class Verifier {
 
   void run(std::stop_token stop);
   void sweep(const VerifyOrder& order, bool asked, std::stop_token stop);
+  static std::string why_not_clean(const VerifyReport& report, const std::string& disturbed);
   void conclude(const VerifyOrder& order, const VerifyReport& report, const Grounds& before);
   void keep(const VerifyStatus& last);
   void end_clean(const std::string& why);

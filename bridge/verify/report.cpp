@@ -202,6 +202,13 @@ bool TableReport::explained() const {
          });
 }
 
+bool VerifyReport::repaired() const {
+  return std::any_of(tables.begin(), tables.end(), [](const TableReport& table) {
+    return std::any_of(table.differences.begin(), table.differences.end(),
+                       [](const Difference& one) { return one.repaired; });
+  });
+}
+
 bool VerifyReport::identical() const {
   return std::all_of(tables.begin(), tables.end(),
                      [](const TableReport& table) { return table.identical(); });

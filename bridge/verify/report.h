@@ -60,6 +60,8 @@ struct VerifyReport {
 
   bool identical() const;
   bool explained() const;
+  /// Whether rows were re-applied, and are equal since.
+  bool repaired() const;
   std::uint64_t rows_differing() const;
   /// The first of them in one line, or what kept a table from being compared; empty if neither.
   std::string example() const;

@@ -40,9 +40,10 @@ class ChangeSink {
   /// Throws Error when the transaction as a whole failed; the caller then calls rollback().
   virtual void apply(const Chunk& chunk, std::vector<Reject>& rejects) = 0;
 
-  /// Asked after the apply() of a boundary: keys (as deletes) of rows that are missing and of which
-  /// the source sent a part only. The caller may apply() their current rows, in a chunk with the
-  /// same boundary, before commit(); they are rejects until then.
+  /// Asked after the apply() of a boundary: keys (as deletes) of rows of which the source sent a
+  /// part only, and that are missing, or lack an earlier change that was refused. The caller may
+  /// apply() their current rows, in a chunk with the same boundary, before commit(); they are
+  /// rejects until then.
   virtual Chunk wanted_rows() { return {}; }
 
   /// Follows the apply() of the chunk that carried this boundary, which may be the moment at which

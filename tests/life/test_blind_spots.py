@@ -7,7 +7,7 @@ import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from life import Life, PROGRAM, wait_until  # noqa: E402
-from tampering import about_to_commit_unseen, sqlite_unseen  # noqa: E402
+from tampering import about_to_commit_unseen, postgres_unseen, sqlite_unseen  # noqa: E402
 from test_verify import Planted, found, verify  # noqa: E402
 
 FENCES = ("switchback_fence_row", "switchback_fence_statement")
@@ -33,6 +33,23 @@ class BlindSpots(unittest.TestCase):
                 self.assertIn("no longer clean", self.log(life))
                 code, report = verify(life, "--repair")
                 self.assertEqual((code, found(report)), (0, {(planted.keys[number], "value")}))
+
+    def test_what_a_repair_did_is_compared_before_a_flip_stands_on_it(self):
+        """A row that it deletes may be one that others refer to, and were compared before."""
+        with Life(rows=200, journal_mode="wal") as life:
+            with open(life.path("switchback.toml"), "a", encoding="utf-8") as config:
+                config.write('\n[verify]\nevery = "off"\n')
+            life.start_sidecar()
+            life.wait_phase("forward")
+            self.assertEqual(verify(life)[0], 0)
+            self.assertTrue(self.last(life)["clean"])
+            postgres_unseen(life.postgres(), "UPDATE users SET username = 'unseen' WHERE id = (SELECT min(id) FROM users)")
+            code, report = verify(life, "--repair")
+            self.assertEqual((code, len(found(report))), (0, 1))
+            last = self.last(life)
+            self.assertEqual((last["identical"], last["clean"]), (True, False))
+            self.assertIn("repaired", last["why"])
+            life.flip_when_ready("cutover")
 
     def test_between_the_gates_of_a_flip_and_its_lock(self):
         """Without an entry in the log there is nothing to drain, and after the flip nobody would know of it."""

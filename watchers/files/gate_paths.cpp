@@ -128,7 +128,7 @@ GateCheck GatePaths::rights() const {
   const auto fenced = to_fence();
   std::vector<std::string> beyond;
   for (const fs::path& path : fenced) {
-    if (!may_change_mode(path)) beyond.push_back(path.string());
+    if (!may_fence(path)) beyond.push_back(path.string());
   }
   GateCheck check{"write bits",
                   fmt::format("{} files and folders are ours to fence", fenced.size()),

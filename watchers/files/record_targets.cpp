@@ -101,6 +101,23 @@ void RecordTargets::reject(const Chunk& chunk, const Change& change, std::string
                      std::move(reason), std::string(sqlstate)});
 }
 
+bool RecordTargets::was_refused(const Chunk& chunk, const Change& change) {
+  if (!ledger_.has_quarantine()) return false;
+  if (!refused_) {
+    refused_.emplace();
+    for (QuarantineEntry& entry : ledger_.quarantine()) {
+      refused_->emplace(std::move(entry.name), std::move(entry.key));
+    }
+  }
+  const TableMap& map = mapping_.table(change.table);
+  const std::string name = qualified_name(map);
+  if (refused_->contains({name, key_text(chunk, chunk.row(change).first(map.key_width))})) {
+    return true;
+  }
+  return change.old_key != Change::kNone &&
+         refused_->contains({name, key_text(chunk, chunk.old_key(change, map.key_width))});
+}
+
 void RecordTargets::erase_deleted(std::set<LedgerKey>& rows) const {
   for (const RecordChanges& record : records_) {
     const Chunk& chunk = record.changes;
@@ -142,6 +159,11 @@ bool RecordTargets::add_change(const Chunk& chunk, const Change& change,
   std::optional<std::size_t> outer;
   if (!is_record) outer = enclosing(chunk, change);
   if (home && (is_record || !outer || *outer == *home)) {
+    // What did not change since is not what stands here: the row is read again, and then whole.
+    if (is_partial(chunk, change) && was_refused(chunk, change)) {
+      reject(chunk, change, "only a part of it came, and what came before was refused",
+             kForeignKeyViolation, rejects);
+    }
     take(*home, chunk, change);
     return true;
   }

@@ -51,6 +51,8 @@ class RecordTargets {
   bool add_change(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
   void reject(const Chunk& chunk, const Change& change, std::string reason,
               std::string_view sqlstate, std::vector<Reject>& rejects) const;
+  /// Whether an earlier batch brought something of the row that could not be taken.
+  bool was_refused(const Chunk& chunk, const Change& change);
   void add_truncate(TableId table);
   std::optional<std::size_t> find(const Key& key);
   std::optional<std::size_t> enclosing(const Chunk& chunk, const Change& change);
@@ -68,6 +70,8 @@ class RecordTargets {
   std::set<Key> left_;               // keys whose row has got another
   Chunk waiting_;                    // for the rows that enclose them
   std::set<Key> waiting_keys_;
+  // The ledger's quarantine before this batch, by table and key; read when it is first needed.
+  std::optional<std::set<std::pair<std::string, std::string>>> refused_;
 };
 
 }  // namespace switchback

@@ -77,7 +77,9 @@ void guess_modes_before(std::vector<FoundMode>& found) {
 
 // O_NOATIME asks the same of the kernel as chmod() does, and changes nothing.
 // https://man7.org/linux/man-pages/man2/open.2.html
-bool may_change_mode(const std::filesystem::path& path) {
+bool may_fence(const std::filesystem::path& path) {
+  struct stat now {};
+  if (::lstat(path.c_str(), &now) != 0 || (now.st_mode & kWriteBits) == 0) return true;
   const UniqueFd fd(
       ::open(path.c_str(), O_RDONLY | O_NOATIME | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
   return fd || errno != EPERM;

@@ -22,8 +22,9 @@ void raise_fence(FilesLedger& ledger, const std::vector<std::filesystem::path>& 
 /// Gives back the bits of all fenced paths that `ours` says yes to. Idempotent; throws as above.
 template <class Ours>
 void lower_fence(FilesLedger& ledger, Ours ours);
-/// Whether this process may change a path's mode; true of one that is gone or cannot be opened.
-bool may_change_mode(const std::filesystem::path& path);
+/// Whether this process may take a path's write bits, or there are none to take; true of one that
+/// is gone or cannot be opened.
+bool may_fence(const std::filesystem::path& path);
 /// Sets a path's mode; one that is gone is nothing. Throws Error(kDisk).
 void set_mode(const std::filesystem::path& path, mode_t mode);
 /// The modes of all these paths are on disk.

@@ -56,8 +56,11 @@ RowWriter& ChunkWriter::writer(TableId table) {
 
 Written ChunkWriter::write(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects) {
   switch (change.op) {
-    case Op::kUpsert:
-      return upsert(chunk, change, rejects);
+    case Op::kUpsert: {
+      Written written = upsert(chunk, change, rejects);
+      if (written.outcome != Outcome::kDone || !follows_a_refusal(chunk, change)) return written;
+      return {Outcome::kMissing, "only a part of the row came, and what came before was refused"};
+    }
     case Op::kDelete: {
       const RowName row = row_name(chunk, change, chunk.row(change));
       const ParkedRow* parked = displaced(row);
@@ -98,6 +101,17 @@ void ChunkWriter::take(const Chunk& chunk, const Change& change, std::vector<Rej
     case Outcome::kMissing:
       return reject(chunk, change, written, rejects);
   }
+}
+
+// What did not change since is not what stands here: that is from before the refusal.
+bool ChunkWriter::follows_a_refusal(const Chunk& chunk, const Change& change) {
+  if (rejected_.empty() && quarantine_.empty()) return false;
+  if (!writer(change.table).is_partial(chunk.row(change))) return false;
+  const std::string& table = mapping_.table(change.table).old_table;
+  const auto rows = rows_of(chunk, change);
+  return std::any_of(rows.begin(), rows.end(), [&](const RowName& row) {
+    return rejected_.contains(row) || quarantine_.has(table, row.second);
+  });
 }
 
 RowName ChunkWriter::row_name(const Chunk& chunk, const Change& change,

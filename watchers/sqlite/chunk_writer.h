@@ -37,7 +37,8 @@ class ChunkWriter {
   /// `rejects` is the same vector for all chunks of a batch; whatever waits is settled with the
   /// chunk that has the boundary.
   void apply(const Chunk& chunk, std::vector<Reject>& rejects);
-  /// Keys (as deletes) of rows that are not there and of which only a part has come.
+  /// Keys (as deletes) of rows of which only a part has come, and that are not there or lack an
+  /// earlier change that was refused.
   Chunk take_wanted() { return std::exchange(wanted_, {}); }
   /// A new batch begins: what became of the last one's changes is nobody's business any more.
   void forget_batch();
@@ -61,6 +62,7 @@ class ChunkWriter {
   void take_from(const Chunk& chunk, std::size_t first, std::vector<Reject>& rejects);
   void take(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
   Written write(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
+  bool follows_a_refusal(const Chunk& chunk, const Change& change);
   Written upsert(const Chunk& chunk, const Change& change, std::vector<Reject>& rejects);
   std::optional<std::string> try_waiting(const Change& change, std::vector<Reject>& rejects);
 

@@ -178,6 +178,14 @@ void RowWriter::truncate() {
   database_.exec("DELETE FROM " + quote_identifier(map_->old_table));
 }
 
+bool RowWriter::is_partial(std::span<const Cell> row) const {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    if (!columns_[i].writable || map_->columns[i].generated) continue;
+    if (row[i].kind == Kind::kUnchanged) return true;
+  }
+  return false;
+}
+
 Written RowWriter::insert(std::span<const Cell> row, const Chunk& chunk) {
   for (std::size_t i = 0; i < row.size(); ++i) {
     mask_[i] = columns_[i].writable && row[i].kind != Kind::kUnchanged;

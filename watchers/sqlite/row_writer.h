@@ -44,6 +44,8 @@ class RowWriter {
 
   /// `parked`: where the row that the change speaks of stands meanwhile.
   Written upsert(const Chunk& chunk, const Change& change, const ParkedRow* parked = nullptr);
+  /// Whether PostgreSQL left out what did not change of the row.
+  bool is_partial(std::span<const Cell> row) const;
   Written remove(const Chunk& chunk, const Change& change, const ParkedRow* parked = nullptr);
   void truncate();
   bool has(const Chunk& chunk, std::span<const Cell> key);

@@ -75,5 +75,16 @@ TEST_F(FilesCheckTest, FilesOfAnotherUserCannotBeFenced) {
   EXPECT_THAT(obstacles_of(gate->look()), Contains(Field(&Obstacle::what, HasSubstr(words))));
 }
 
+TEST_F(FilesCheckTest, AFileOfAnotherUserThatNobodyMayWriteNeedsNoFence) {
+  if (::geteuid() != 0) GTEST_SKIP() << "making a file of another user takes root";
+  for (const auto& path : {store_.root(), store_.root() / "sub", path("a"), path("b")}) {
+    ASSERT_EQ(::chown(path.c_str(), kSomebody, kSomebody), 0);
+  }
+  ASSERT_EQ(::chown(path("a").c_str(), kSomebodyElse, kSomebodyElse), 0);
+  ASSERT_EQ(::chmod(path("a").c_str(), 0444), 0);
+  const AsUser somebody(kSomebody);
+  EXPECT_THAT(check(), Not(Contains(Field(&Finding::level, Level::kFailure))));
+}
+
 }  // namespace
 }  // namespace switchback

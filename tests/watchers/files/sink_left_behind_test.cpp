@@ -84,5 +84,27 @@ TEST(FilesSinkLeftBehind, WhatIsInsideAnElementThatGoesIsNotLostWithoutAWord) {
   EXPECT_EQ(rejects[0].key, "[\"6\"]");
 }
 
+// What did not change since a refused change is not what the file has.
+TEST(FilesSinkLeftBehind, ARowThatWasRefusedAndOfWhichOnlyAPartCameStaysInQuarantine) {
+  SinkStore store({.files = "chats/{/id}.json", .records = ""}, kChats);
+  store.write("chats/a.json", R"({"id":"a","title":"A","messages":[{"id":1,"body":"old"}]})");
+  store.begin();
+  const auto ledger = FilesLedger::open(store.ledger(), false);
+  {
+    LedgerWrite write(*ledger);
+    const TableMap& map = store.text().mapping_pointer()->table(store.text().table("messages"));
+    ledger->put_quarantine(qualified_name(map), "[\"1\"]", "did not fit", false);
+    write.make_durable();
+  }
+  store.text().upsert("messages", {"1", "a", "UNCHANGED"});
+  const auto rejects = store.commit();
+  ASSERT_THAT(rejects, SizeIs(1));
+  EXPECT_EQ(rejects[0].sqlstate, kForeignKeyViolation) << "so it is read again, and then whole";
+  EXPECT_EQ(ledger->quarantined(), 1u);
+  store.text().upsert("messages", {"1", "a", "new"});
+  EXPECT_THAT(store.commit(), IsEmpty());
+  EXPECT_EQ(ledger->quarantined(), 0u);
+}
+
 }  // namespace
 }  // namespace switchback

@@ -224,5 +224,32 @@ TEST_P(PartialRows, ARowOfWhichOnlyAPartCameIsAskedFor) {
             "1a- 2b- 3c- 7g{}");
 }
 
+// What did not change since a refused change is not what SQLite has.
+TEST_P(PartialRows, ARowThatWasRefusedAndOfWhichOnlyAPartCameIsAskedFor) {
+  for (const bool in_one_batch : {false, true}) {
+    ChunkHand hand;
+    hand.misfit(kPerson, {1_i}, "does not fit");
+    if (!in_one_batch) {
+      EXPECT_EQ(apply_batch(*sink_, hand.end(1)).size(), 1u);
+    }
+    hand.upsert(kPerson, {1_i, "a"s, true, Unchanged{}, nullptr})
+        .upsert(kPerson, {2_i, "b"s, true, Unchanged{}, nullptr});
+    std::vector<Reject> rejects;
+    sink_->apply(hand.end(2), rejects);
+    EXPECT_EQ(rejects.size(), 1u);
+    const Chunk wanted = sink_->wanted_rows();
+    ASSERT_EQ(wanted.changes().size(), 1u);
+    EXPECT_EQ(wanted.row(wanted.changes()[0])[0].i, 1);
+    ChunkHand current;
+    current.upsert(kPerson, {1_i, "a"s, true, Json{"{}"}, nullptr});
+    sink_->apply(current.end(2), rejects);
+    EXPECT_TRUE(rejects.empty());
+    sink_->commit({.history = 9, .value = 2}, rejects);
+    EXPECT_EQ(sink_->quarantined(), 0u);
+    EXPECT_EQ(target_.ask("SELECT doc FROM person WHERE id = 1"), "{}");
+    target_.application()->exec("UPDATE person SET doc = NULL");
+  }
+}
+
 }  // namespace
 }  // namespace switchback
