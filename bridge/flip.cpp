@@ -267,7 +267,7 @@ void Flip::require_drained(Side to, const Position& mark) const {
       fmt::format("{} no longer has all that was applied to it: it was set back, or an older "
                   "copy took its place; nothing has changed",
                   to_string(to)),
-      {.object = std::string(to_string(to)),
+      {.object = to == Side::kPostgres ? "PostgreSQL" : "the old store",
        .next = "what is missing is applied again if it can be; then `switchback verify`, and "
                "the flip"});
 }

@@ -186,6 +186,7 @@ TEST_F(FlipTest, ATargetThatWasSetBackIsNotOpened) {
     ADD_FAILURE() << "took a copy for the side that was drained to";
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::kHistory);
+    EXPECT_EQ(error.detail().object, "PostgreSQL") << "status tells it of that side";
   }
   expect(Side::kOld, 1);
   EXPECT_FALSE(journal_.pending());
