@@ -120,13 +120,6 @@ std::vector<Reject> differing_still(const Mapping& mapping, const VerifyReport& 
   return rejects;
 }
 
-bool anything_repaired(const VerifyReport& report) {
-  return std::any_of(report.tables.begin(), report.tables.end(), [](const TableReport& table) {
-    return std::any_of(table.differences.begin(), table.differences.end(),
-                       [](const Difference& one) { return one.repaired; });
-  });
-}
-
 bool more_than_listed(const VerifyReport& report) {
   return std::any_of(report.tables.begin(), report.tables.end(),
                      [](const TableReport& table) { return table.more != 0; });
@@ -174,7 +167,7 @@ Resynced resync(const Site& site, Side primary, ChangeSink& sink,
       done.rows_postgres += table.rows_postgres;
     }
     if (!more) return done;
-    if (round == kMostRounds || !anything_repaired(report)) fail_round(anything_repaired(report));
+    if (round == kMostRounds || !report.repaired()) fail_round(report.repaired());
   }
 }
 
