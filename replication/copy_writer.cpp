@@ -59,10 +59,9 @@ std::vector<std::uint16_t> key_columns(const TableMap& map) {
   return columns;
 }
 
-CopyPage::CopyPage(const TableMap& map, std::span<const std::uint16_t> columns)
-    : map_(&map), columns_(columns) {}
-
-Chunk& CopyPage::begin() {
+Chunk& CopyPage::begin(const TableMap& map, std::span<const std::uint16_t> columns) {
+  map_ = &map;
+  columns_ = columns;
   chunk_.clear();
   bytes_.clear();
   rows_.clear();

@@ -23,11 +23,9 @@ std::vector<std::uint16_t> key_columns(const TableMap& map);
 /// A chunk's rows of one table, encoded, each to be found again if COPY refuses it.
 class CopyPage {
  public:
-  /// Of an empty page. `map` and `columns` outlive it.
-  CopyPage(const TableMap& map, std::span<const std::uint16_t> columns);
-
-  /// Forgets all rows but keeps their memory. The caller fills the chunk, then calls encode().
-  Chunk& begin();
+  /// Forgets all rows but keeps their memory. The caller fills the chunk with rows of `map`, then
+  /// calls encode(). `map` and `columns` outlive what is done with the page until the next call.
+  Chunk& begin(const TableMap& map, std::span<const std::uint16_t> columns);
   /// Encodes the chunk's rows; misfits, and rows that the column types cannot hold, become
   /// rejects().
   void encode();
@@ -46,7 +44,7 @@ class CopyPage {
     std::uint32_t change;  // in chunk_
   };
 
-  const TableMap* map_;
+  const TableMap* map_ = nullptr;
   std::span<const std::uint16_t> columns_;
   Chunk chunk_;
   std::string bytes_;

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -18,10 +17,9 @@
 namespace switchback {
 namespace {
 
-// One commit per stretch. With one stretch being sent, one waiting and one being read, two tables
-// at a time stay well below the limit on memory.
+// One commit per stretch. Two tables at a time, with three stretches each, stay well below the
+// limit on memory.
 constexpr std::size_t kStretchBytes = 2 << 20;
-constexpr std::size_t kStretches = 3;
 
 std::string column_list(const TableMap& map, const std::vector<std::uint16_t>& columns,
                         std::string_view pattern) {
@@ -71,13 +69,14 @@ class Handover {
 }  // namespace
 
 TableLoad::TableLoad(Connection& connection, const Mapping& mapping, std::string store,
-                     LoadPart part, std::atomic<std::uint64_t>& rows)
+                     LoadPart part, Memory& memory, std::atomic<std::uint64_t>& rows)
     : connection_(connection),
       mapping_(mapping),
       store_(std::move(store)),
       part_(std::move(part)),
       map_(mapping.table(part_.table)),
       columns_(copied_columns(map_)),
+      memory_(memory),
       rows_(rows) {
   keyed_ = connection_
                .exec("SELECT 1 FROM pg_index WHERE indrelid = to_regclass($1) AND indisprimary",
@@ -123,9 +122,9 @@ void TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_to
                              Stretch& out) const {
   out.used = 0;
   for (std::size_t bytes = 0; !cursor.done && bytes < kStretchBytes && !stop.stop_requested();) {
-    if (out.used == out.memory.size()) out.memory.emplace_back(map_, columns_);
+    if (out.used == out.memory.size()) out.memory.emplace_back();
     CopyPage& page = out.memory[out.used];
-    Chunk& chunk = page.begin();
+    Chunk& chunk = page.begin(map_, columns_);
     reader.scan(map_.id, cursor, chunk);
     if (chunk.empty()) continue;
     page.encode();
@@ -136,9 +135,8 @@ void TableLoad::read_stretch(RowReader& reader, ScanCursor& cursor, std::stop_to
 }
 
 void TableLoad::run(RowReader& reader, std::stop_token stop) {
-  std::array<Stretch, kStretches> stretches;
   Handover<Stretch*> empty, filled;
-  for (Stretch& stretch : stretches) empty.put(&stretch);
+  for (Stretch& stretch : memory_) empty.put(&stretch);
   std::jthread reading([&] {
     try {
       for (ScanCursor cursor = part_.cursor; !cursor.done && !stop.stop_requested();) {

@@ -3,6 +3,7 @@
 // refuses go to quarantine in the same transaction. Called by InitialLoad, one TableLoad per part.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -21,22 +22,26 @@ namespace switchback {
 
 class TableLoad {
  public:
-  /// `rows` is raised as rows are committed. All references outlive the object.
-  TableLoad(Connection& connection, const Mapping& mapping, std::string store, LoadPart part,
-            std::atomic<std::uint64_t>& rows);
-
-  /// Copies from where the last commit stands to the end, or until a stop is requested.
-  void run(RowReader& reader, std::stop_token stop);
-
- private:
-  /// What one commit takes along. It is filled again and again, since giving its memory back each
-  /// time costs more than the encoding.
+  /// What one commit takes along.
   struct Stretch {
     std::vector<CopyPage> memory;
     std::size_t used = 0;  // of memory
     ScanCursor cursor;
     std::span<const CopyPage> pages() const { return {memory.data(), used}; }
   };
+  /// One stretch being sent, one waiting and one being read. They are filled again and again, from
+  /// part to part, since new memory for each costs more than the encoding.
+  using Memory = std::array<Stretch, 3>;
+
+  /// `rows` is raised as rows are committed. All references outlive the object; `memory` is one
+  /// load's at a time.
+  TableLoad(Connection& connection, const Mapping& mapping, std::string store, LoadPart part,
+            Memory& memory, std::atomic<std::uint64_t>& rows);
+
+  /// Copies from where the last commit stands to the end, or until a stop is requested.
+  void run(RowReader& reader, std::stop_token stop);
+
+ private:
   struct Part {
     std::size_t first, last;  // rows [first, last) of a page
   };
@@ -57,6 +62,7 @@ class TableLoad {
   bool keyed_ = true;   // the table has its primary key: rows are upserted
   bool staged_ = true;  // rows pass a temporary table
   std::string copy_sql_, move_sql_;
+  Memory& memory_;
   std::atomic<std::uint64_t>& rows_;
 };
 
