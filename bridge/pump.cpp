@@ -18,7 +18,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLookWhenIdle{500};
+// A source wakes by itself for what it has to give; this is for what the pump sees to meanwhile. As
+// long as the SQLite source's own slow poll, so that an idle pump makes one look of the two.
+constexpr milliseconds kLookWhenIdle{1'000};
 constexpr milliseconds kLookWhileUnsynced{2};
 constexpr milliseconds kLagEvery{100};
 constexpr milliseconds kRateOver{2'000};

@@ -178,6 +178,43 @@ TEST_F(PumpTest, FetchesTheRowsOfWhichOnlyAPartCame) {
   expect_same();
 }
 
+// Tells for how long a source is let wait.
+class AskedSource : public ChangeSource {
+ public:
+  AskedSource(std::unique_ptr<ChangeSource> source, std::function<void(milliseconds)> asked)
+      : source_(std::move(source)), asked_(std::move(asked)) {}
+  void start(const Position& applied) override { source_->start(applied); }
+  Pull pull(Chunk& out, Deadline deadline, std::stop_token stop) override {
+    asked_(deadline.remaining());
+    return source_->pull(out, deadline, std::move(stop));
+  }
+  void acknowledge(const Position& durable) noexcept override { source_->acknowledge(durable); }
+  void idle() override { source_->idle(); }
+  void park() override { source_->park(); }
+  Lag lag() override { return source_->lag(); }
+  void wake() noexcept override { source_->wake(); }
+
+ private:
+  std::unique_ptr<ChangeSource> source_;
+  std::function<void(milliseconds)> asked_;
+};
+
+// Each time it is asked, a SQLite source takes a lock and looks: that is what an idle sidecar
+// costs.
+TEST_F(PumpTest, WithNothingToDoItLeavesItsSourceAloneForASecond) {
+  std::promise<void> left_alone;
+  bool told = false;
+  Pump pump("test", [&] {
+    const auto asked = [&](milliseconds wait) {
+      if (wait >= milliseconds(900) && !std::exchange(told, true)) left_alone.set_value();
+    };
+    return Pump::Parts{std::make_unique<AskedSource>(open_toy(from_)->make_source(), asked),
+                       open_toy(to_)->make_sink()};
+  });
+  pump.start();
+  EXPECT_EQ(left_alone.get_future().wait_for(seconds(5)), std::future_status::ready);
+}
+
 class PumpJobTest : public PumpTest {
  protected:
   std::unique_ptr<Pump> pump_ = make_pump();
